@@ -1,0 +1,196 @@
+//! All that is known of one indicator: the fold of its sightings, its findings, what of it was
+//! disclosed; what an audience may know of it (the projection); and the leads made of it.
+//!
+//! The fold is commutative: minimum, maximum, counts, and last writer by observed time, reporter
+//! and id. Whatever order sightings arrive in, the folded dossier is the same.
+
+mod fold;
+mod lead;
+mod project;
+mod stored;
+
+use crate::enrich::Finding;
+use crate::sighting::{Indicator, Marking, Protocol, RawRef, Role, Timestamp};
+use serde::{Deserialize, Serialize};
+
+pub use fold::{Folded, fold};
+pub use lead::{Lead, Scorer};
+pub use project::Projection;
+pub use stored::{FORMAT, StoredError, decode, encode};
+
+/// The most of each collection that a dossier holds; what is over is counted, not kept.
+pub mod caps {
+    /// Reporters that a pipeline may name; `check` refuses more.
+    pub const REPORTERS: usize = 48;
+    /// Folds (role and marking) of one reporter, smallest first, so by how much the role matters.
+    pub const FOLDS_A_REPORTER: usize = 4;
+    /// Services of a fold.
+    pub const SERVICES: usize = 8;
+    /// Malware names of a fold.
+    pub const MALWARE: usize = 4;
+    /// Victim countries of a fold.
+    pub const VICTIM_COUNTRIES: usize = 4;
+    /// Raw references of a fold.
+    pub const RAW: usize = 2;
+    /// Ids of one reporter in one role by which its own repeats are known.
+    pub const IDS: usize = 64;
+    /// Evidence of one finding.
+    pub const EVIDENCE: usize = 16;
+    /// Bytes of any one text kept.
+    pub const TEXT: usize = 64;
+}
+
+/// All that is known of one indicator.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Dossier {
+    /// Whose.
+    pub indicator: Indicator,
+    /// Sightings folded, in order of reporter, role and marking.
+    pub folds: Vec<Fold>,
+    /// The ids by which repeats are known, in order of reporter and role.
+    pub ids: Vec<SeenIds>,
+    /// What the sources said, in order of source.
+    pub findings: Vec<Finding>,
+    /// How often each source, by name, went without an answer in a row, and when to ask again.
+    pub retries: Vec<Retry>,
+    /// The lead of each role as last written to `leads`.
+    pub leads: Vec<Written>,
+    /// What each agreement's recipient was last told, or refused.
+    pub disclosed: Vec<Disclosed>,
+    /// When it wants to be looked at though nothing comes in; none when nothing is waited for.
+    pub wake_at: Option<Timestamp>,
+}
+
+/// The sightings of one reporter in one role under one marking.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Fold {
+    /// Who supplied them.
+    pub reporter: String,
+    /// What the indicator was seen as.
+    pub role: Role,
+    /// How they are marked.
+    pub marking: Marking,
+    /// How many.
+    pub count: u64,
+    /// The earliest observed.
+    pub first_seen: Timestamp,
+    /// The latest observed.
+    pub last_seen: Timestamp,
+    /// The earliest taken in.
+    pub first_reported: Timestamp,
+    /// Ports, smallest first.
+    pub services: Capped<(u16, Option<Protocol>)>,
+    /// Malware names, smallest first.
+    pub malware: Capped<String>,
+    /// Victims' countries, smallest first.
+    pub victim_countries: Capped<String>,
+    /// The confidence claimed last, with who wrote it when: observed time, then id.
+    pub confidence: Option<(Timestamp, String, u8)>,
+    /// The latest raw records by observed time.
+    pub raw: Vec<(Timestamp, Option<u16>, RawRef)>,
+}
+
+/// A collection with a cap. It keeps the smallest keys, so what it holds does not depend on order.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Capped<K> {
+    /// In order of key.
+    pub kept: Vec<(K, Seen)>,
+    /// Sightings that named a key that is not kept.
+    pub overflow: u64,
+}
+
+impl<K> Default for Capped<K> {
+    fn default() -> Self {
+        Self { kept: Vec::new(), overflow: 0 }
+    }
+}
+
+/// How often and when something was seen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Seen {
+    /// Sightings.
+    pub count: u64,
+    /// The earliest observed.
+    pub first: Timestamp,
+    /// The latest observed.
+    pub last: Timestamp,
+}
+
+/// The ids of one reporter's sightings in one role: the last by observed time.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SeenIds {
+    /// Whose.
+    pub reporter: String,
+    /// In which role.
+    pub role: Role,
+    /// Observed time and the first eight bytes of the id's SHA-256, latest last.
+    pub ids: Vec<(Timestamp, u64)>,
+}
+
+/// A source that gave no answer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Retry {
+    /// The enricher's name.
+    pub source: String,
+    /// Times in a row.
+    pub attempts: u8,
+    /// When to ask again; none when only the next sighting does.
+    pub at: Option<Timestamp>,
+}
+
+/// A lead as last written.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Written {
+    /// Of which role.
+    pub role: Role,
+    /// Counts from 1.
+    pub version: u64,
+    /// First sixteen bytes of SHA-256 of what it was made from.
+    pub digest: [u8; 16],
+}
+
+/// What one agreement's recipient knows of one role.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Disclosed {
+    /// The agreement's id.
+    pub agreement: String,
+    /// Of which role.
+    pub role: Role,
+    /// Counts from 1; 0 when nothing was disclosed yet.
+    pub version: u64,
+    /// First sixteen bytes of SHA-256 of the projection it was made from; zero when refused.
+    pub digest: [u8; 16],
+    /// When.
+    pub at: Timestamp,
+    /// The clause by which it is refused now, if it is.
+    pub refused: Option<String>,
+}
+
+impl Dossier {
+    /// Nothing known yet.
+    pub fn new(indicator: Indicator) -> Self {
+        Self {
+            indicator,
+            folds: Vec::new(),
+            ids: Vec::new(),
+            findings: Vec::new(),
+            retries: Vec::new(),
+            leads: Vec::new(),
+            disclosed: Vec::new(),
+            wake_at: None,
+        }
+    }
+
+    /// The roles that it was seen in, in order.
+    pub fn roles(&self) -> Vec<Role> {
+        let mut roles: Vec<Role> = self.folds.iter().map(|fold| fold.role).collect();
+        roles.sort_unstable();
+        roles.dedup();
+        roles
+    }
+
+    /// The latest observation in any role.
+    pub fn last_seen(&self) -> Option<Timestamp> {
+        self.folds.iter().map(|fold| fold.last_seen).max()
+    }
+}

@@ -1,0 +1,3 @@
+//! Leads and disclosures as bytes: one file an output format, and the table of them.
+
+pub mod native;

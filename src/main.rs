@@ -1,0 +1,3 @@
+//! Sightline: raw sightings in, leads out, each only to those who may have it.
+
+fn main() {}

@@ -1,0 +1,5 @@
+//! agreement
+
+/// An agreement.
+#[derive(Debug, Clone)]
+pub struct Agreement {}

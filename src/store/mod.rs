@@ -1,0 +1,1 @@
+//! Ordered tables on LMDB.
