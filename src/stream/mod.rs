@@ -1,1 +1,12 @@
-//! The runner and the logs.
+//! The runner that drives all stages, the views that hold their state, and the logs they work on.
+//!
+//! Kafka is the distributed engine: nothing here elects, replicates or coordinates.
+
+mod brake;
+pub mod embedded;
+pub mod lane;
+pub mod log;
+pub mod runner;
+pub mod view;
+
+pub use brake::{Brake, BrakeSettings};

@@ -1,0 +1,153 @@
+//! Turns a runner on a log: does what the runner wants, one action at a time, and tells it what
+//! came of it. The Kafka lane thread and the simulation both call [`Lane::step`].
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use super::log::{Log, LogError};
+use super::runner::{Action, Event, Note, Runner};
+use crate::enrich::{Answers, Question};
+use crate::sighting::Timestamp;
+use crate::stage::Stop;
+
+/// A runner on a log.
+pub struct Lane<L> {
+    /// The state machine.
+    pub runner: Runner,
+    /// What it works on.
+    pub log: L,
+    queue: VecDeque<Action>,
+    /// Calls that may succeed later; tried again after the next poll.
+    later: Vec<Action>,
+}
+
+/// What came of one step.
+#[derive(Debug, PartialEq)]
+pub enum Stepped {
+    /// An action of the runner was done.
+    Did,
+    /// The log was polled and gave this many pieces of news.
+    Polled(usize),
+    /// Something to count or to log.
+    Note(Note),
+    /// The runner asks these; hand the answers to [`Lane::answer`].
+    Ask(Vec<Question>),
+    /// The runner wants to leave.
+    Stop(Stop),
+}
+
+impl<L: Log> Lane<L> {
+    /// A lane that has done nothing yet.
+    pub fn new(runner: Runner, log: L) -> Self {
+        Self { runner, log, queue: VecDeque::new(), later: Vec::new() }
+    }
+
+    /// Whether a transaction is open: the next actions belong to it.
+    pub fn is_in_transaction(&self) -> bool {
+        self.queue.iter().any(|action| *action == Action::Commit)
+            && !self.queue.iter().any(|action| *action == Action::Begin)
+    }
+
+    /// The next action, if one waits.
+    pub fn next_action(&self) -> Option<&Action> {
+        self.queue.front()
+    }
+
+    /// Gives the runner answers.
+    pub fn answer(&mut self, answers: Answers, now: Timestamp) {
+        self.tell(Event::Answers(answers), now);
+    }
+
+    /// Lets a topic go on that the brake stopped.
+    pub fn release_brake(&mut self, topic: &str) {
+        let actions = self.runner.release_brake(topic);
+        self.queue.extend(actions);
+    }
+
+    fn tell(&mut self, event: Event, now: Timestamp) {
+        let actions = self.runner.turn(event, now);
+        self.queue.extend(actions);
+    }
+
+    /// Does the next action, or polls (waiting at most `wait`) and lets the runner go on.
+    pub fn step(&mut self, now: Timestamp, max: usize, wait: Duration) -> Stepped {
+        match self.queue.pop_front() {
+            Some(action) => self.act(action, now),
+            None => self.poll(now, max, wait),
+        }
+    }
+
+    fn poll(&mut self, now: Timestamp, max: usize, wait: Duration) -> Stepped {
+        self.queue.extend(self.later.drain(..));
+        match self.log.poll(max, wait) {
+            Ok(polled) => {
+                let n = polled.len();
+                if n > 0 {
+                    self.tell(Event::Polled(polled), now);
+                }
+                if self.queue.is_empty() {
+                    self.tell(Event::Idle, now);
+                }
+                Stepped::Polled(n)
+            }
+            // A broker that is away comes back; librdkafka goes on trying by itself.
+            Err(LogError::Retry(_)) => Stepped::Polled(0),
+            Err(error) => {
+                self.tell(Event::Failed(error), now);
+                Stepped::Did
+            }
+        }
+    }
+
+    fn act(&mut self, action: Action, now: Timestamp) -> Stepped {
+        let event = match action.clone() {
+            Action::Note(note) => return Stepped::Note(note),
+            Action::Ask(questions) => return Stepped::Ask(questions),
+            Action::Stop(stop) => {
+                self.queue.clear();
+                return Stepped::Stop(stop);
+            }
+            Action::Pause(tps) => self.log.pause(&tps).map(|()| None),
+            Action::Resume(tps) => self.log.resume(&tps).map(|()| None),
+            Action::Seek(tp, offset) => self.log.seek(&tp, offset).map(|()| None),
+            Action::StableCommitted(tps) => {
+                self.log.stable_committed(&tps).map(|list| Some(Event::StableCommitted(list)))
+            }
+            Action::ViewBounds { input, state } => {
+                self.log.view_bounds(&state).map(|(start, end)| Some(Event::ViewBounds(input, start, end)))
+            }
+            Action::ReadView { input, state, from } => {
+                self.log.read_view(&state, from, 10_000).map(|read| Some(Event::ViewRead(input, from, read)))
+            }
+            Action::Begin => self.log.begin().map(|()| None),
+            Action::Write(output, partition) => self.log.write(&output, partition).map(|()| None),
+            Action::Offsets(offsets) => self.log.offsets(&offsets).map(|()| None),
+            Action::Commit => self.log.commit().map(|outcome| Some(Event::Ended(outcome))),
+            Action::Abort => self.log.abort().map(|()| Some(Event::Recovered)),
+            Action::RebuildProducer => self.log.rebuild_producer().map(|()| Some(Event::Recovered)),
+        };
+        match event {
+            Ok(Some(event)) => self.tell(event, now),
+            Ok(None) => {}
+            Err(error) => self.failed(action, error, now),
+        }
+        Stepped::Did
+    }
+
+    fn failed(&mut self, action: Action, error: LogError, now: Timestamp) {
+        match (&action, &error) {
+            (Action::Begin | Action::Write(..) | Action::Offsets(_) | Action::Commit, _) => {
+                // Nothing more of this transaction is done; what else waits still is.
+                if let Some(commit) = self.queue.iter().position(|waiting| *waiting == Action::Commit) {
+                    self.queue.drain(..=commit);
+                }
+                self.tell(Event::Failed(error), now);
+            }
+            (Action::Abort | Action::RebuildProducer, _) | (_, LogError::Fenced(_) | LogError::Fatal(_)) => {
+                self.tell(Event::Failed(error), now);
+            }
+            // Asked again after a poll, so that a rebalance is heard of in between.
+            (_, LogError::Retry(_) | LogError::Abort(_)) => self.later.push(action),
+        }
+    }
+}
