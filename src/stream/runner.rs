@@ -185,7 +185,7 @@ enum Doing {
         shares: BTreeMap<Tp, Share>,
         asked: Vec<Question>,
         answers: Answers,
-        until: Timestamp,
+        since: Timestamp,
         rounds: u32,
     },
     /// A transaction is under way; what it changes once it is committed.
@@ -283,7 +283,11 @@ impl Runner {
     /// How many milliseconds may pass before it wants [`Event::Idle`] again though nothing comes.
     pub fn patience(&self, now: Timestamp) -> i64 {
         let batch = self.first_buffered_at.map(|at| at.plus(self.settings.every).0 - now.0);
-        let asked = if let Doing::Asking { until, .. } = &self.doing { Some(until.0 - now.0) } else { None };
+        let asked = if let Doing::Asking { since, .. } = &self.doing {
+            Some(since.plus(self.settings.ask).0 - now.0)
+        } else {
+            None
+        };
         let restoring = self.parts.values().any(|part| part.phase != Phase::Active).then_some(5);
         batch.into_iter().chain(asked).chain(restoring).min().unwrap_or(100).clamp(0, 100)
     }
@@ -478,14 +482,18 @@ impl Runner {
         match &self.doing {
             Doing::Nothing => {
                 actions.extend(self.let_go_on(now));
+                // An abort or a revocation may have emptied the buffers that were full.
+                actions.extend(self.unfill());
                 if self.batch_is_due(now) {
                     let shares = self.cut(now);
                     actions.extend(self.consider(shares, Answers::new(), 0, now));
                 }
             }
-            Doing::Asking { asked, answers, until, shares, .. } => {
+            Doing::Asking { asked, answers, since, shares, .. } => {
                 let all_here = asked.iter().all(|question| answers.contains_key(question));
-                if all_here || now >= *until || shares.is_empty() {
+                // A clock that was set back must not keep a batch waiting.
+                let late = now.since(*since) >= self.settings.ask || now < *since;
+                if all_here || late || shares.is_empty() {
                     let Doing::Asking { shares, asked, mut answers, rounds, .. } =
                         std::mem::replace(&mut self.doing, Doing::Nothing)
                     else {
@@ -624,9 +632,13 @@ impl Runner {
             questions.sort_unstable();
             questions.dedup();
             if !questions.is_empty() {
-                let until = now.plus(self.settings.ask);
-                self.doing =
-                    Doing::Asking { shares, asked: questions.clone(), answers, until, rounds: rounds + 1 };
+                self.doing = Doing::Asking {
+                    shares,
+                    asked: questions.clone(),
+                    answers,
+                    since: now,
+                    rounds: rounds + 1,
+                };
                 return vec![Action::Ask(questions)];
             }
         }

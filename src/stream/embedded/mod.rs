@@ -74,6 +74,8 @@ struct Partition {
 struct Producer {
     epoch: u32,
     open: Option<TxnId>,
+    /// The transaction before: its markers must have arrived before the next may begin.
+    last: Option<TxnId>,
 }
 
 struct Txn {
@@ -177,6 +179,14 @@ impl Cluster {
         records
     }
 
+    /// The offset of the last committed record of a partition.
+    pub fn last_committed_offset(&self, topic: &str, partition: i32) -> Option<i64> {
+        let inner = self.lock();
+        let log = inner.partition(topic, partition)?;
+        let topic: Arc<str> = topic.into();
+        (0..log.last_stable()).rev().find(|offset| log.record(&topic, partition, *offset).is_some())
+    }
+
     /// How many committed records a topic holds.
     pub fn committed_len(&self, topic: &str) -> usize {
         self.committed(topic).len()
@@ -263,10 +273,24 @@ impl Inner {
         let producer = self.producers.entry(id.to_owned()).or_default();
         producer.epoch += 1;
         let epoch = producer.epoch;
-        if let Some(open) = producer.open.take() {
-            self.decide(open, false);
+        let open = producer.open.take();
+        let last = producer.last.take();
+        for txn in last.into_iter().chain(open) {
+            self.decide(txn, false);
+            self.finish_markers(txn);
         }
         epoch
+    }
+
+    /// Delivers what is still on its way of a decided transaction: Kafka makes its producer wait for
+    /// that before anything new.
+    fn finish_markers(&mut self, txn: TxnId) {
+        let (now, later) =
+            std::mem::take(&mut self.markers).into_iter().partition(|marker| marker.txn == txn);
+        self.markers = later;
+        for marker in Vec::from_iter::<VecDeque<Marker>>(now) {
+            self.apply_marker(marker);
+        }
     }
 
     fn producer(&mut self, id: &str, epoch: u32) -> Result<&mut Producer, LogError> {
@@ -284,6 +308,9 @@ impl Inner {
             return Err(LogError::Fatal(format!("{id} began a transaction inside another")));
         }
         producer.open = Some(txn);
+        if let Some(last) = producer.last.replace(txn) {
+            self.finish_markers(last);
+        }
         self.txns.insert(txn, Txn { partitions: BTreeSet::new(), groups: BTreeSet::new(), decided: None });
         Ok(txn)
     }
