@@ -5,8 +5,10 @@
 mod brake;
 pub mod embedded;
 pub mod lane;
+pub mod local;
 pub mod log;
 pub mod runner;
+pub mod thread;
 pub mod view;
 
 pub use brake::{Brake, BrakeSettings};

@@ -138,7 +138,7 @@ impl Log for EmbeddedLog {
         let log = inner.partition(&partition.topic, partition.partition).ok_or_else(|| {
             LogError::Fatal(format!("there is no {} {}", partition.topic, partition.partition))
         })?;
-        Ok((0, log.end()))
+        Ok((log.base, log.end()))
     }
 
     fn read_view(&mut self, partition: &Tp, from: i64, max: usize) -> Result<ViewRead, LogError> {
@@ -146,7 +146,7 @@ impl Log for EmbeddedLog {
         let log = inner.partition(&partition.topic, partition.partition).ok_or_else(|| {
             LogError::Fatal(format!("there is no {} {}", partition.topic, partition.partition))
         })?;
-        let mut read = ViewRead { records: Vec::new(), position: from };
+        let mut read = ViewRead { records: Vec::new(), position: from.max(log.base) };
         while read.records.len() < max && read.position < log.last_stable() {
             if let Some(Entry::Record { txn, record }) = log.at(read.position) {
                 if !log.aborted.contains(txn) {

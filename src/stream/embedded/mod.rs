@@ -37,6 +37,7 @@ struct Inner {
     producers: BTreeMap<String, Producer>,
     txns: BTreeMap<TxnId, Txn>,
     next_txn: TxnId,
+    next_seq: u64,
     groups: BTreeMap<String, Group>,
     /// Decided outcomes that a partition or a group has not heard of yet.
     markers: VecDeque<Marker>,
@@ -56,6 +57,8 @@ enum Entry {
 
 #[derive(Clone)]
 struct Stored {
+    /// The place among all records of the cluster, in the order in which they were written.
+    seq: u64,
     key: Option<Vec<u8>>,
     value: Option<Vec<u8>>,
     headers: Vec<(String, Vec<u8>)>,
@@ -63,6 +66,8 @@ struct Stored {
 
 #[derive(Default)]
 struct Partition {
+    /// The offset of the first entry; what was before it is gone.
+    base: i64,
     entries: Vec<Entry>,
     /// First offset of each transaction that has no marker here yet.
     open: BTreeMap<TxnId, i64>,
@@ -108,7 +113,7 @@ pub enum CommitFault {
 
 impl Partition {
     fn end(&self) -> i64 {
-        i64::try_from(self.entries.len()).expect("a log in memory is shorter than 2^63")
+        self.base + i64::try_from(self.entries.len()).expect("a log in memory is shorter than 2^63")
     }
 
     fn last_stable(&self) -> i64 {
@@ -116,7 +121,7 @@ impl Partition {
     }
 
     fn at(&self, offset: i64) -> Option<&Entry> {
-        self.entries.get(usize::try_from(offset).ok()?)
+        self.entries.get(usize::try_from(offset - self.base).ok()?)
     }
 }
 
@@ -155,9 +160,11 @@ impl Cluster {
         headers: &[(String, Vec<u8>)],
     ) -> i64 {
         let mut inner = self.lock();
+        let seq = inner.next_seq();
         let log = inner.partition_mut(topic, partition).expect("the topic was made");
         let offset = log.end();
         let record = Stored {
+            seq,
             key: key.map(<[u8]>::to_vec),
             value: value.map(<[u8]>::to_vec),
             headers: headers.to_vec(),
@@ -172,11 +179,37 @@ impl Cluster {
         let Some((name, partitions)) = inner.topics.get_key_value(topic) else { return Vec::new() };
         let mut records = Vec::new();
         for (number, log) in (0..).zip(partitions) {
-            for offset in 0..log.last_stable() {
+            for offset in log.base..log.last_stable() {
                 records.extend(log.record(name, number, offset));
             }
         }
         records
+    }
+
+    /// Takes all committed records out, in the order in which they were written, and frees their
+    /// memory. Only for a cluster at rest: whoever reads goes on behind what was taken.
+    pub fn drain(&self) -> Vec<Record> {
+        let mut inner = self.lock();
+        let mut taken = Vec::new();
+        for (name, partitions) in &mut inner.topics {
+            for (number, log) in (0..).zip(partitions) {
+                for offset in log.base..log.last_stable() {
+                    if let (Some(record), Some(Entry::Record { record: stored, .. })) =
+                        (log.record(name, number, offset), log.at(offset))
+                    {
+                        taken.push((stored.seq, record));
+                    }
+                }
+                let gone = usize::try_from(log.last_stable() - log.base).expect("it fitted in memory");
+                log.base = log.last_stable();
+                log.entries.drain(..gone);
+                if log.open.is_empty() {
+                    log.aborted.clear();
+                }
+            }
+        }
+        taken.sort_by_key(|(seq, _)| *seq);
+        taken.into_iter().map(|(_, record)| record).collect()
     }
 
     /// The offset of the last committed record of a partition.
@@ -184,7 +217,7 @@ impl Cluster {
         let inner = self.lock();
         let log = inner.partition(topic, partition)?;
         let topic: Arc<str> = topic.into();
-        (0..log.last_stable()).rev().find(|offset| log.record(&topic, partition, *offset).is_some())
+        (log.base..log.last_stable()).rev().find(|offset| log.record(&topic, partition, *offset).is_some())
     }
 
     /// How many committed records a topic holds.
@@ -260,6 +293,11 @@ impl Partition {
 }
 
 impl Inner {
+    fn next_seq(&mut self) -> u64 {
+        self.next_seq += 1;
+        self.next_seq
+    }
+
     fn partition(&self, topic: &str, partition: i32) -> Option<&Partition> {
         self.topics.get(topic)?.get(usize::try_from(partition).ok()?)
     }
@@ -321,13 +359,18 @@ impl Inner {
             return Err(LogError::Fatal(format!("there is no topic {}", output.topic)));
         };
         let tp = Tp { topic: name.clone(), partition };
+        let seq = self.next_seq();
         let Some(log) = self.partition_mut(&output.topic, partition) else {
             return Err(LogError::Fatal(format!("{} has no partition {partition}", output.topic)));
         };
         let offset = log.end();
         log.open.entry(txn).or_insert(offset);
-        let record =
-            Stored { key: output.key.clone(), value: output.value.clone(), headers: output.headers.clone() };
+        let record = Stored {
+            seq,
+            key: output.key.clone(),
+            value: output.value.clone(),
+            headers: output.headers.clone(),
+        };
         log.entries.push(Entry::Record { txn, record });
         self.txns.get_mut(&txn).expect("an open transaction is known").partitions.insert(tp);
         Ok(())
