@@ -32,6 +32,8 @@ pub struct Settings {
     pub unwritten: usize,
     /// The brake on dead letters, by input topic.
     pub brakes: BTreeMap<String, BrakeSettings>,
+    /// The time that steps work at, instead of the clock's. Batching goes by the clock all the same.
+    pub fixed: Option<Timestamp>,
 }
 
 impl Default for Settings {
@@ -45,6 +47,7 @@ impl Default for Settings {
             write_behind: 2_000,
             unwritten: 200_000,
             brakes: BTreeMap::new(),
+            fixed: None,
         }
     }
 }
@@ -542,7 +545,13 @@ impl Runner {
         vec![change, Action::Note(Note::Braked { topic: topic.to_owned(), stopped })]
     }
 
+    /// The time that steps work at.
+    fn at(&self, now: Timestamp) -> Timestamp {
+        self.settings.fixed.unwrap_or(now)
+    }
+
     fn has_own_work(&self, now: Timestamp) -> bool {
+        let now = self.at(now);
         self.parts.iter().filter(|(_, part)| part.phase == Phase::Active).any(|(tp, _)| {
             self.state.get(&tp.partition).is_some_and(|view| {
                 view.next_wake().is_some_and(|at| at <= now) || self.step.has_idle_work(&Delta::over(view))
@@ -587,7 +596,7 @@ impl Runner {
         }
         for tp in &tps {
             let Some(view) = self.state.get(&tp.partition) else { continue };
-            let due = view.due(now, due_left);
+            let due = view.due(self.at(now), due_left);
             due_left -= due.len();
             if !due.is_empty() || self.step.has_idle_work(&Delta::over(view)) {
                 shares
@@ -626,7 +635,7 @@ impl Runner {
                 let work = work(tp, share, self.partitions_of(&tp.topic), self.settings.sweep);
                 let none = View::in_memory();
                 let view = self.state.get(&tp.partition).unwrap_or(&none);
-                let asked = self.step.questions(&work, &Delta::over(view), &answers, now);
+                let asked = self.step.questions(&work, &Delta::over(view), &answers, self.at(now));
                 questions.extend(asked.into_iter().filter(|question| !answers.contains_key(question)));
             }
             questions.sort_unstable();
@@ -647,6 +656,7 @@ impl Runner {
 
     /// Runs the step on each share, and makes one transaction of it.
     fn execute(&mut self, shares: BTreeMap<Tp, Share>, answers: &Answers, now: Timestamp) -> Vec<Action> {
+        let now = self.at(now);
         let state_topic = self.step.state_topic();
         let mut writes = Vec::new();
         let mut changes: BTreeMap<Tp, Vec<Change>> = BTreeMap::new();

@@ -125,6 +125,7 @@ impl World {
             write_behind: self.rng.random_range(0..300),
             unwritten: 1_000,
             brakes: BTreeMap::new(),
+            fixed: None,
         };
         let mut lanes = Vec::new();
         for stage in &self.stages {
