@@ -41,7 +41,8 @@ pub struct Input {
     #[schemars(length(min = 1, max = 256))]
     pub malware: Option<String>,
     /// 1 to 65535; a text that is such a number is taken as well.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    // Without the default it would be a required one: a schema of our own hides that it may lack.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "port_schema")]
     pub port: Option<u16>,
     /// Of the port.
