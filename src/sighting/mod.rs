@@ -7,6 +7,7 @@ pub mod formats;
 pub mod indicator;
 pub mod marking;
 pub mod normalise;
+pub mod reason;
 pub mod time;
 
 use schemars::JsonSchema;
@@ -15,6 +16,7 @@ use serde::{Deserialize, Serialize};
 pub use indicator::{Indicator, IndicatorType};
 pub use marking::{Marking, Notify, Pap, Purpose, Terms, Tlp};
 pub use normalise::Normaliser;
+pub use reason::Reason;
 pub use time::{Length, Timestamp};
 
 /// What an indicator is in a sighting. A victim is never scored as an attacker.

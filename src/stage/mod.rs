@@ -4,6 +4,7 @@
 //! same steps serve files, tests, replay and `explain`.
 
 pub mod assess;
+pub mod dead_letter;
 pub mod deliver;
 pub mod intake;
 pub mod release;
