@@ -43,7 +43,8 @@ fn heading(lead: &Lead) -> Vec<String> {
 
 fn factors(lead: &Lead) -> Vec<String> {
     let factors = lead.score.factors.iter().filter(|factor| factor.code != codes::NOT_CHECKED);
-    let mut rows = vec![["points", "age", "status", "code", "source", "origin", "what it says"].map(str::to_owned)];
+    let mut rows =
+        vec![["points", "age", "status", "code", "source", "origin", "what it says"].map(str::to_owned)];
     rows.extend(factors.map(|factor| {
         [
             points(factor.points),
@@ -60,7 +61,9 @@ fn factors(lead: &Lead) -> Vec<String> {
     let width = rows.iter().map(|row| row[0].len()).max().unwrap_or(0).max(sum.len());
     lines.push(format!("  {}", "-".repeat(width)));
     let risk = lead.score.risk;
-    lines.push(format!("  {sum:>width$}  log-odds: a risk of 100 / (1 + e^-({sum})) = {risk}"));
+    let exponent = points(-lead.score.log_odds);
+    let exponent = exponent.trim_start_matches('+');
+    lines.push(format!("  {sum:>width$}  log-odds, which is a risk of 100 / (1 + e^{exponent}) = {risk}"));
     lines
 }
 

@@ -4,8 +4,8 @@
 //! and ids, what is latest): a key that is kept in the end was kept from its first sighting on, and
 //! what is not kept is only counted, so the counts are exact in any order too. Two things are less
 //! than that, and both are about a reporter that repeats itself far apart: a repeat is known by the
-//! last [`caps::IDS`] ids, and in the [`caps::FOLDS_A_REPORTER`] smallest of its roles. A repeat
-//! that is not known so counts again.
+//! last [`caps::IDS`] ids, and in the [`caps::ROLES_WITH_IDS`] smallest of its roles. A repeat that is
+//! not known so counts again.
 
 use sha2::{Digest, Sha256};
 
@@ -52,7 +52,7 @@ fn remember(groups: &mut Vec<SeenIds>, sighting: &Sighting, id: u64) -> bool {
     let place = first + groups[first..first + own].partition_point(|group| group.role < sighting.role);
     let is_there = place < first + own && groups[place].role == sighting.role;
     if !is_there {
-        if own == caps::FOLDS_A_REPORTER {
+        if own == caps::ROLES_WITH_IDS {
             if place == first + own {
                 return true;
             }
@@ -154,7 +154,7 @@ fn is_country(text: &str) -> bool {
 
 /// Keeps a reference to a raw record if it is among the latest.
 fn refer(kept: &mut Vec<(Timestamp, Option<u16>, RawRef)>, at: Timestamp, port: Option<u16>, raw: &RawRef) {
-    if raw.topic.len() > caps::TOPIC || raw.sha256.len() > caps::TEXT {
+    if raw.topic.len() > caps::TOPIC || raw.sha256.len() > 64 {
         return;
     }
     let place = kept.partition_point(|(time, p, r)| (*time, r, *p) > (at, raw, port));

@@ -206,7 +206,8 @@ impl Lead {
     ///
     /// Equal for two leads when nothing was learnt between them.
     pub fn facts(&self) -> [u8; 16] {
-        let mut factors: Vec<_> = self.score.factors.iter().filter(|factor| factor.code != codes::CAP).collect();
+        let mut factors: Vec<_> =
+            self.score.factors.iter().filter(|factor| factor.code != codes::CAP).collect();
         factors.sort_by_key(|factor| {
             (&factor.code, &factor.source, &factor.origin, factor.observed_at, &factor.text, factor.status)
         });
@@ -321,10 +322,7 @@ fn strictest(first: Marking, folds: &[&Fold], evidence: &[(&Finding, &Evidence)]
 }
 
 /// All sightings that named a key in a capped collection that is not shown.
-fn unshown<'a, K: 'a>(
-    capped: impl Iterator<Item = &'a Capped<K>>,
-    is_shown: impl Fn(&K) -> bool,
-) -> u64 {
+fn unshown<'a, K: 'a>(capped: impl Iterator<Item = &'a Capped<K>>, is_shown: impl Fn(&K) -> bool) -> u64 {
     capped.fold(0u64, |sum, capped| {
         let unshown = capped.kept.iter().filter(|(key, _)| !is_shown(key));
         unshown.fold(sum.saturating_add(capped.overflow), |sum, (_, seen)| sum.saturating_add(seen.count))

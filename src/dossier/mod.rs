@@ -10,6 +10,8 @@ mod fold;
 mod keep;
 mod lead;
 mod project;
+#[cfg(test)]
+pub(crate) mod sample;
 mod stored;
 
 use serde::{Deserialize, Serialize};
@@ -31,13 +33,14 @@ pub mod caps {
     pub const SOURCES: usize = 8;
     /// Agreements that a pipeline may name; `check` refuses more.
     pub const AGREEMENTS: usize = 16;
-    /// Folds (role and marking) of one reporter, smallest first, so by how much the role matters;
-    /// also the roles of one reporter whose ids are remembered.
+    /// Folds (role and marking) of one reporter, smallest first, so by how much the role matters.
     pub const FOLDS_A_REPORTER: usize = 4;
+    /// Roles of one reporter in which its own repeats are known, smallest first.
+    pub const ROLES_WITH_IDS: usize = 2;
     /// Services of a fold.
     pub const SERVICES: usize = 8;
     /// Malware names of a fold.
-    pub const MALWARE: usize = 4;
+    pub const MALWARE: usize = 3;
     /// Victim countries of a fold.
     pub const VICTIM_COUNTRIES: usize = 4;
     /// Raw references of a fold.
@@ -47,13 +50,13 @@ pub mod caps {
     /// Evidence of one finding.
     pub const EVIDENCE: usize = 16;
     /// Networks of one finding, and as many nexus.
-    pub const NETWORKS: usize = 8;
+    pub const NETWORKS: usize = 4;
     /// Bytes of any one name kept: of malware, a code, an origin, a build.
-    pub const TEXT: usize = 64;
+    pub const TEXT: usize = 48;
     /// Bytes of any one sentence or reference kept.
-    pub const SENTENCE: usize = 160;
+    pub const SENTENCE: usize = 128;
     /// Bytes of the name of a topic; a raw record of a longer one is not referred to.
-    pub const TOPIC: usize = 128;
+    pub const TOPIC: usize = 96;
     /// Malware names of a lead.
     pub const LEAD_MALWARE: usize = 8;
     /// Services of a lead.
@@ -194,4 +197,3 @@ pub struct Disclosed {
     /// The clause by which it is refused now, if it is.
     pub refused: Option<String>,
 }
-

@@ -92,9 +92,9 @@ pub struct WrittenHalfLife {
     pub codes: BTreeMap<String, Length>,
 }
 
-/// How far one origin counts, in hundredths of log-odds. The strongest member of an origin counts
-/// whole; lists copy each other, so the others add next to nothing. For and against are counted
-/// apart.
+/// How far one origin counts, in hundredths of log-odds. The strongest of what is said counts whole;
+/// lists copy each other, so further sources of the same origin add next to nothing, and what a
+/// source says twice adds nothing. For and against are counted apart.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Origin {
@@ -104,9 +104,9 @@ pub struct Origin {
     pub weak_below: u8,
     /// The most that a weak origin counts. It can't make any role malicious alone.
     pub weak_cap: i32,
-    /// The most that a further member of an origin adds.
+    /// The most that a further source of an origin adds.
     pub bonus: i32,
-    /// The most that all further members of an origin add.
+    /// The most that all further sources of an origin add.
     pub bonus_cap: i32,
 }
 

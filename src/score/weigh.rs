@@ -1,6 +1,7 @@
 //! The arithmetic of a score. It reads no file and names no source.
 
 use std::cmp::{Ordering, Reverse};
+use std::collections::BTreeSet;
 
 use super::model::{Model, clamp};
 use super::{Coverage, Factor, Item, Score, Verdict, codes};
@@ -64,17 +65,18 @@ impl<'a> Weighed<'a> {
         Self { item, side: weight.signum(), points: rounded(f64::from(weight) * freshness), freshness }
     }
 
-    /// A total order of what differs: two that compare equal are the same item.
+    /// The strongest of each origin and side first, of equals the latest. A total order of what
+    /// differs: two that compare equal are the same item.
     fn by_origin_and_strength(a: &Self, b: &Self) -> Ordering {
         a.item
             .origin
             .cmp(&b.item.origin)
             .then(b.side.cmp(&a.side))
             .then(b.points.abs().cmp(&a.points.abs()))
+            .then(b.item.observed_at.cmp(&a.item.observed_at))
             .then(b.item.reliability.cmp(&a.item.reliability))
             .then_with(|| a.item.code.cmp(&b.item.code))
             .then_with(|| a.item.source.cmp(&b.item.source))
-            .then(a.item.observed_at.cmp(&b.item.observed_at))
             .then_with(|| a.item.text.cmp(&b.item.text))
             .then(b.item.weight.cmp(&a.item.weight))
     }
@@ -135,21 +137,26 @@ fn prior(model: &Model, role: Role) -> Factor {
     }
 }
 
-/// Counts one origin's items of one side: the strongest whole, each other as a small bonus, all
-/// together up to the origin's cap. Returns what they count for.
+/// Counts one origin's items of one side: the strongest whole, the strongest of each further source
+/// as a small bonus, what a source says beside that not at all; and all together up to the origin's
+/// cap. Returns what they count for.
 ///
 /// It never falls when something is added to the group, nor rises when something is taken away.
 fn count_once(model: &Model, group: &[Weighed<'_>], factors: &mut Vec<Factor>) -> i32 {
     let origin = &model.origin;
     let mut bonus_left = origin.bonus_cap;
+    let mut counted = BTreeSet::new();
     let mut sum = 0;
     for (place, member) in group.iter().enumerate() {
+        let is_new = counted.insert(member.item.source.as_str());
         let points = if place == 0 {
             member.points
-        } else {
+        } else if is_new {
             let bonus = member.points.abs().min(origin.bonus).min(bonus_left).max(0);
             bonus_left -= bonus;
             bonus * member.side
+        } else {
+            0
         };
         sum += points;
         factors.push(Factor {
@@ -192,8 +199,12 @@ fn uncovered(coverage: &Coverage) -> Option<Factor> {
         _ if !coverage.applies => return None,
         Status::Hit => return None,
         Status::Miss => (codes::NO_ENTRY, "was asked and has no entry".to_owned()),
-        Status::Unknown => (codes::NOT_CHECKED, format!("gave no answer: {}", why.unwrap_or("no reason given"))),
-        Status::Skipped => (codes::NOT_CHECKED, format!("was not asked: {}", why.unwrap_or("no reason given"))),
+        Status::Unknown => {
+            (codes::NOT_CHECKED, format!("gave no answer: {}", why.unwrap_or("no reason given")))
+        }
+        Status::Skipped => {
+            (codes::NOT_CHECKED, format!("was not asked: {}", why.unwrap_or("no reason given")))
+        }
     };
     Some(Factor {
         code: code.to_owned(),

@@ -1,1 +1,4 @@
+//! Integration-level tests, a file a topic.
 
+mod dossier;
+mod score;

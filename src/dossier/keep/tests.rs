@@ -54,7 +54,8 @@ fn a_finding_takes_the_place_of_its_sources_last() {
 
 #[test]
 fn the_smallest_evidence_is_kept_whatever_its_order() {
-    let evidence: Vec<Evidence> = (0..20).map(|at| evidence(if at % 2 == 0 { "b" } else { "a" }, at)).collect();
+    let evidence: Vec<Evidence> =
+        (0..20).map(|at| evidence(if at % 2 == 0 { "b" } else { "a" }, at)).collect();
     let mut reversed = evidence.clone();
     reversed.reverse();
     let (mut one, mut other) = (dossier(), dossier());
@@ -74,15 +75,23 @@ fn texts_are_cut_and_half_a_reference_is_none() {
         Evidence { text: long.clone(), reference: Some(long.clone()), ..evidence("a", 1) },
         Evidence { reference: Some("https://list.example/1".to_owned()), ..evidence("b", 1) },
     ];
-    let network = vec![Network { ip: "192.0.2.1".to_owned(), as_name: Some(long.clone()), ..Network::default() }];
-    dossier.set_finding(Finding { detail: Some(long.clone()), build: long, evidence, network, ..finding("s") });
+    let network =
+        vec![Network { ip: "192.0.2.1".to_owned(), as_name: Some(long.clone()), ..Network::default() }];
+    dossier.set_finding(Finding {
+        detail: Some(long.clone()),
+        build: long,
+        evidence,
+        network,
+        ..finding("s")
+    });
     let kept = &dossier.findings[0];
-    assert_eq!(kept.build, "é".repeat(32));
-    assert_eq!(kept.detail, Some("é".repeat(80)));
-    assert_eq!(kept.evidence[0].text, "é".repeat(80));
+    let fitting = |bytes: usize| "é".repeat(bytes / 2);
+    assert_eq!(kept.build, fitting(caps::TEXT));
+    assert_eq!(kept.detail, Some(fitting(caps::SENTENCE)));
+    assert_eq!(kept.evidence[0].text, fitting(caps::SENTENCE));
     assert_eq!(kept.evidence[0].reference, None);
     assert_eq!(kept.evidence[1].reference.as_deref(), Some("https://list.example/1"));
-    assert_eq!(kept.network[0].as_name, Some("é".repeat(32)));
+    assert_eq!(kept.network[0].as_name, Some(fitting(caps::TEXT)));
 }
 
 #[test]
@@ -102,7 +111,10 @@ fn leads_disclosures_and_retries_stay_in_order() {
         }
         dossier.set_retry(Retry { source: "dns".to_owned(), attempts: 1, at: None });
     }
-    assert_eq!(dossier.leads.iter().map(|w| (w.role, w.version)).collect::<Vec<_>>(), [(Role::C2, 1), (Role::Spam, 2)]);
+    assert_eq!(
+        dossier.leads.iter().map(|w| (w.role, w.version)).collect::<Vec<_>>(),
+        [(Role::C2, 1), (Role::Spam, 2)]
+    );
     assert_eq!(dossier.written(Role::Spam).map(|w| w.version), Some(2));
     assert_eq!(dossier.disclosed.len(), 4);
     assert!(dossier.disclosed.is_sorted_by_key(|d| (d.agreement.clone(), d.role)));

@@ -36,7 +36,8 @@ fn a_digest_is_stored_as_bytes_and_anything_else_as_it_is() {
     #[derive(Debug, PartialEq, Serialize, Deserialize)]
     struct Holder(#[serde(with = "raw")] Vec<(Timestamp, Option<u16>, RawRef)>);
     let stored = |sha256: &str| {
-        let raw = RawRef { topic: "t".to_owned(), partition: 1, offset: 2, index: 3, sha256: sha256.to_owned() };
+        let raw =
+            RawRef { topic: "t".to_owned(), partition: 1, offset: 2, index: 3, sha256: sha256.to_owned() };
         let holder = Holder(vec![(Timestamp(1), Some(443), raw)]);
         let bytes = postcard::to_allocvec(&holder).expect("it is written");
         assert_eq!(postcard::from_bytes(&bytes), Ok(holder));

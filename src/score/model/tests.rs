@@ -47,45 +47,80 @@ fn the_shipped_model_is_sound() {
 
 #[test]
 fn each_problem_is_found_at_its_place() {
-    check(&[("name = \"asean\"", "name = \"asean hub\"")], expect![[r#"
+    check(
+        &[("name = \"asean\"", "name = \"asean hub\"")],
+        expect![[r#"
         model-name: "asean hub" can't be shown as the model's name [at "asean hub"]
-    "#]]);
-    check(&[("version = \"1\"", "version = \"\"")], expect![[r#"
+    "#]],
+    );
+    check(
+        &[("version = \"1\"", "version = \"\"")],
+        expect![[r#"
         model-name: "" can't be shown as the model's version [at ""]
-    "#]]);
-    check(&[("c2 = -250", "c2 = -25000")], expect![[r#"
+    "#]],
+    );
+    check(
+        &[("c2 = -250", "c2 = -25000")],
+        expect![[r#"
         model-weight: -25000 is not between -2000 and 2000 [at -25000]
-    "#]]);
-    check(&[("c2 = 320", "c2 = -320")], expect![[r#"
+    "#]],
+    );
+    check(
+        &[("c2 = 320", "c2 = -320")],
+        expect![[r#"
         model-weight: -320 is not between 0 and 2000 [at -320]
-    "#]]);
-    check(&[("unstated = 60", "unstated = 101")], expect![[r#"
+    "#]],
+    );
+    check(
+        &[("unstated = 60", "unstated = 101")],
+        expect![[r#"
         model-percentage: 101 is more than 100 [at 101]
-    "#]]);
-    check(&[("[half_life]\ndefault = \"30d\"", "[half_life]\ndefault = \"0s\"")], expect![[r#"
+    "#]],
+    );
+    check(
+        &[("[half_life]\ndefault = \"30d\"", "[half_life]\ndefault = \"0s\"")],
+        expect![[r#"
         model-half-life: a half-life is shorter than a minute [at "0s"]
-    "#]]);
-    check(&[("url = \"2d\"", "url = \"2s\"")], expect![[r#"
+    "#]],
+    );
+    check(
+        &[("url = \"2d\"", "url = \"2s\"")],
+        expect![[r#"
         model-half-life: a half-life is shorter than a minute [at "2s"]
-    "#]]);
-    check(&[("suspicious = 40", "suspicious = 90")], expect![[r#"
+    "#]],
+    );
+    check(
+        &[("suspicious = 40", "suspicious = 90")],
+        expect![[r#"
         model-bands: the bands overlap: benign 8, suspicious 90, malicious 80 [at [bands]]
-    "#]]);
-    check(&[("bonus = 15", "bonus = 50"), ("cap = 330", "cap = 140")], expect![[r#"
+    "#]],
+    );
+    check(
+        &[("bonus = 15", "bonus = 50"), ("cap = 330", "cap = 140")],
+        expect![[r#"
         model-origin: weak_cap 150 is above cap 140 [at 150]
         model-origin: bonus 50 is above bonus_cap 40 [at 50]
-    "#]]);
-    check(&[("scanner = -60", "scanner = 0")], expect![[r#"
+    "#]],
+    );
+    check(
+        &[("scanner = -60", "scanner = 0")],
+        expect![[r#"
         model-weak-origin: one weak origin alone makes scanner malicious: it reaches 82 [at 150]
-    "#]]);
-    check(&[("supporting = 150", "supporting = 0")], expect![[r#"
+    "#]],
+    );
+    check(
+        &[("supporting = 150", "supporting = 0")],
+        expect![[r#"
         model-weight: 0 is not between 1 and 2000 [at 0]
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
 fn unknown_keys_are_refused() {
-    for (from, to) in [("bonus = 15", "bonuses = 15"), ("c2 = -250", "c3 = -250"), ("ipv4 = \"5d\"", "ip = \"5d\"")] {
+    for (from, to) in
+        [("bonus = 15", "bonuses = 15"), ("c2 = -250", "c3 = -250"), ("ipv4 = \"5d\"", "ip = \"5d\"")]
+    {
         let source = edited(&[(from, to)]);
         assert!(toml::from_str::<Written>(&source.text).is_err(), "{to}");
     }
@@ -93,7 +128,10 @@ fn unknown_keys_are_refused() {
 
 #[test]
 fn half_life_is_the_nearest_that_is_given() {
-    let source = edited(&[("[half_life.roles.scanner]", "[half_life.codes]\nold-list = \"90d\"\n\n[half_life.roles.scanner]")]);
+    let source = edited(&[(
+        "[half_life.roles.scanner]",
+        "[half_life.codes]\nold-list = \"90d\"\n\n[half_life.roles.scanner]",
+    )]);
     let model = Model::from_written(&toml::from_str(&source.text).expect("it reads"), String::new());
     let days = |code, role, kind| model.half_life(code, role, kind) / DAY;
     assert_eq!(days("claim", Role::C2, IndicatorType::Ipv4), 14, "of the type");
