@@ -2,32 +2,45 @@
 //! disclosed; what an audience may know of it (the projection); and the leads made of it.
 //!
 //! The fold is commutative: minimum, maximum, counts, and last writer by observed time, reporter
-//! and id. Whatever order sightings arrive in, the folded dossier is the same.
+//! and id. Whatever order sightings arrive in, the folded dossier is the same. Who may know what,
+//! when to look something up again and what was said to whom is decided elsewhere; here it is kept.
 
+mod explain;
 mod fold;
+mod keep;
 mod lead;
 mod project;
+#[cfg(test)]
+pub(crate) mod sample;
 mod stored;
+
+use serde::{Deserialize, Serialize};
 
 use crate::enrich::Finding;
 use crate::sighting::{Indicator, Marking, Protocol, RawRef, Role, Timestamp};
-use serde::{Deserialize, Serialize};
 
+pub use explain::explain;
 pub use fold::{Folded, fold};
-pub use lead::{Lead, Scorer};
+pub use lead::{Built, Lead, Listed, Malware, Raw, ReporterView, Scorer, Service, Times};
 pub use project::Projection;
 pub use stored::{FORMAT, StoredError, decode, encode};
 
 /// The most of each collection that a dossier holds; what is over is counted, not kept.
 pub mod caps {
-    /// Reporters that a pipeline may name; `check` refuses more.
-    pub const REPORTERS: usize = 48;
+    /// Reporters that a pipeline may name; `check` refuses more, and names over [`TEXT`] bytes.
+    pub const REPORTERS: usize = 32;
+    /// Sources of evidence that a pipeline may name; `check` refuses more.
+    pub const SOURCES: usize = 8;
+    /// Agreements that a pipeline may name; `check` refuses more.
+    pub const AGREEMENTS: usize = 16;
     /// Folds (role and marking) of one reporter, smallest first, so by how much the role matters.
     pub const FOLDS_A_REPORTER: usize = 4;
+    /// Roles of one reporter in which its own repeats are known, smallest first.
+    pub const ROLES_WITH_IDS: usize = 2;
     /// Services of a fold.
     pub const SERVICES: usize = 8;
     /// Malware names of a fold.
-    pub const MALWARE: usize = 4;
+    pub const MALWARE: usize = 3;
     /// Victim countries of a fold.
     pub const VICTIM_COUNTRIES: usize = 4;
     /// Raw references of a fold.
@@ -36,8 +49,20 @@ pub mod caps {
     pub const IDS: usize = 64;
     /// Evidence of one finding.
     pub const EVIDENCE: usize = 16;
-    /// Bytes of any one text kept.
-    pub const TEXT: usize = 64;
+    /// Networks of one finding, and as many nexus.
+    pub const NETWORKS: usize = 4;
+    /// Bytes of any one name kept: of malware, a code, an origin, a build.
+    pub const TEXT: usize = 48;
+    /// Bytes of any one sentence or reference kept.
+    pub const SENTENCE: usize = 128;
+    /// Bytes of the name of a topic; a raw record of a longer one is not referred to.
+    pub const TOPIC: usize = 96;
+    /// Malware names of a lead.
+    pub const LEAD_MALWARE: usize = 8;
+    /// Services of a lead.
+    pub const LEAD_SERVICES: usize = 16;
+    /// Raw references of a lead.
+    pub const LEAD_RAW: usize = 8;
 }
 
 /// All that is known of one indicator.
@@ -47,6 +72,9 @@ pub struct Dossier {
     pub indicator: Indicator,
     /// Sightings folded, in order of reporter, role and marking.
     pub folds: Vec<Fold>,
+    /// Of each reporter with folds that are not kept: how many sightings fell into those. In order
+    /// of reporter.
+    pub unkept: Vec<(String, u64)>,
     /// The ids by which repeats are known, in order of reporter and role.
     pub ids: Vec<SeenIds>,
     /// What the sources said, in order of source.
@@ -84,9 +112,12 @@ pub struct Fold {
     pub malware: Capped<String>,
     /// Victims' countries, smallest first.
     pub victim_countries: Capped<String>,
-    /// The confidence claimed last, with who wrote it when: observed time, then id.
-    pub confidence: Option<(Timestamp, String, u8)>,
-    /// The latest raw records by observed time.
+    /// The confidence claimed last: its observed time, a digest of the sighting's id (0 for none),
+    /// and the confidence. The greatest of these wins.
+    pub confidence: Option<(Timestamp, u64, u8)>,
+    /// The latest raw records by observed time, topic, partition, offset and index, latest first,
+    /// with the port that was seen.
+    #[serde(with = "stored::raw")]
     pub raw: Vec<(Timestamp, Option<u16>, RawRef)>,
 }
 
@@ -124,6 +155,7 @@ pub struct SeenIds {
     /// In which role.
     pub role: Role,
     /// Observed time and the first eight bytes of the id's SHA-256, latest last.
+    #[serde(with = "stored::ids")]
     pub ids: Vec<(Timestamp, u64)>,
 }
 
@@ -164,33 +196,4 @@ pub struct Disclosed {
     pub at: Timestamp,
     /// The clause by which it is refused now, if it is.
     pub refused: Option<String>,
-}
-
-impl Dossier {
-    /// Nothing known yet.
-    pub fn new(indicator: Indicator) -> Self {
-        Self {
-            indicator,
-            folds: Vec::new(),
-            ids: Vec::new(),
-            findings: Vec::new(),
-            retries: Vec::new(),
-            leads: Vec::new(),
-            disclosed: Vec::new(),
-            wake_at: None,
-        }
-    }
-
-    /// The roles that it was seen in, in order.
-    pub fn roles(&self) -> Vec<Role> {
-        let mut roles: Vec<Role> = self.folds.iter().map(|fold| fold.role).collect();
-        roles.sort_unstable();
-        roles.dedup();
-        roles
-    }
-
-    /// The latest observation in any role.
-    pub fn last_seen(&self) -> Option<Timestamp> {
-        self.folds.iter().map(|fold| fold.last_seen).max()
-    }
 }

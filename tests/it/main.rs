@@ -1,4 +1,12 @@
-//! Tests through the rooms' faces, one module a topic.
+//! Tests through the rooms' faces, one module a topic, in the order of the house.
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "tests may say what they do")]
+
+// The house itself: rooms, purity, and the rules that no compiler holds.
+mod tidy;
 
 // Every input format: records in files, and what they become.
 mod formats;
+// Scores: evidence in, verdict and explanation out.
+mod score;
+// Dossiers: folds, leads, what is written of them.
+mod dossier;
