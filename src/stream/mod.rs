@@ -1,1 +1,4 @@
 //! The runner and the logs.
+
+pub mod kafka;
+pub mod log;
