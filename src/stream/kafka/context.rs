@@ -4,7 +4,7 @@
 //! polling on the lane's thread, so their order against the records is that of the queue.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rdkafka::client::ClientContext;
@@ -217,11 +217,17 @@ pub(super) struct WriterContext {
     stats: Arc<LaneStats>,
     /// Why the last record was refused; the transaction only says that one was.
     pub(super) last_error: LastError,
+    has_refused: AtomicBool,
 }
 
 impl WriterContext {
     pub(super) fn new(stats: Arc<LaneStats>) -> Self {
-        Self { stats, last_error: LastError::default() }
+        Self { stats, last_error: LastError::default(), has_refused: AtomicBool::new(false) }
+    }
+
+    /// Whether the broker ever refused a record of this producer, other than by our own purging.
+    pub(super) fn has_refused(&self) -> bool {
+        self.has_refused.load(Ordering::Acquire)
     }
 }
 
@@ -248,6 +254,7 @@ impl ProducerContext for WriterContext {
             if !purged {
                 let text = format!("a record for topic `{}` was refused: {error}", record.topic());
                 self.last_error.set(error, &text);
+                self.has_refused.store(true, Ordering::Release);
             }
         }
     }

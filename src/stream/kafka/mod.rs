@@ -177,6 +177,27 @@ impl KafkaLog {
         true
     }
 
+    /// Aborts with the producer that began; false when only a new one can.
+    fn try_abort(&mut self) -> Result<bool, LogError> {
+        let Ok(producer) = self.producer() else { return Ok(false) };
+        let Err(error) = producer.abort_transaction(self.settings.transaction_timeout) else {
+            // What the broker refused left a gap in the sequence numbers of its partition, and
+            // librdkafka 2.12.1 goes on behind it: the next transaction would fail as out of order.
+            self.spent = producer.client().context().has_refused();
+            self.open = false;
+            self.offsets.clear();
+            return Ok(true);
+        };
+        match self.refused("cannot abort the transaction", &error) {
+            error @ LogError::Fenced(_) => Err(error),
+            error => {
+                tracing::warn!(event = "kafka-abort-failed", %error);
+                self.spent = true;
+                Ok(false)
+            }
+        }
+    }
+
     fn lookup(&self, what: &str, error: &KafkaError) -> LogError {
         self.lookup_code(what, error.rdkafka_error_code(), error)
     }
@@ -497,21 +518,27 @@ impl Log for KafkaLog {
                 return Err(error);
             }
             // The end of the transaction was not asked for, so it can only be an abort.
-            self.abort()?;
+            if !self.try_abort()? {
+                self.spent = true;
+            }
             return Ok(Commit::Aborted);
         }
-        let ended = producer.commit_transaction(Timeout::Never);
+        // librdkafka's own `Never` waits as long as the coordinator is away, and the lane with it.
+        // Its warning about other time-outs concerns producers that are used again.
+        let ended = producer.commit_transaction(self.settings.transaction_timeout);
         let Err(error) = ended else {
             self.open = false;
             self.stats.committed(&self.offsets);
             return Ok(Commit::Committed);
         };
-        let abortable = matches!(&error, KafkaError::Transaction(error) if error.txn_requires_abort() && !error.is_fatal());
+        let abortable =
+            matches!(&error, KafkaError::Transaction(error) if error.txn_requires_abort() && !error.is_fatal());
         match self.refused("cannot commit the transaction", &error) {
-            // A record or the offsets were refused before the end was asked for.
-            LogError::Abort(text) if abortable => {
+            // Most often a record or the offsets were refused before the end was asked for, but not
+            // always. That the coordinator takes an abort proves it: of a transaction that it has
+            // begun to commit, it takes none.
+            LogError::Abort(text) if abortable && self.try_abort()? => {
                 tracing::warn!(event = "kafka-transaction-aborted", text);
-                self.abort()?;
                 Ok(Commit::Aborted)
             }
             // The end was asked for, and the answer is not known.
@@ -525,29 +552,8 @@ impl Log for KafkaLog {
     }
 
     fn abort(&mut self) -> Result<(), LogError> {
-        if !self.open {
-            return Ok(());
-        }
-        let until = now() + self.settings.transaction_timeout;
-        while let Ok(producer) = self.producer() {
-            let Err(error) = producer.abort_transaction(Timeout::Never) else {
-                self.open = false;
-                self.offsets.clear();
-                return Ok(());
-            };
-            let retriable = matches!(&error, KafkaError::Transaction(error) if error.is_retriable());
-            match self.refused("cannot abort the transaction", &error) {
-                error @ LogError::Fenced(_) => return Err(error),
-                LogError::Retry(_) if retriable && now() < until => {
-                    // Resumable, unlike a commit: an abort that is asked for twice is one abort.
-                    self.spent = false;
-                    std::thread::sleep(PAUSE);
-                }
-                _ => break,
-            }
-        }
         // A new producer of the same id aborts what the old one left.
-        self.rebuild_producer()
+        if self.open && !self.try_abort()? { self.rebuild_producer() } else { Ok(()) }
     }
 
     fn rebuild_producer(&mut self) -> Result<(), LogError> {
