@@ -4,6 +4,7 @@
 
 mod brake;
 pub mod embedded;
+pub mod kafka;
 pub mod lane;
 pub mod local;
 pub mod log;

@@ -10,3 +10,8 @@ mod formats;
 mod score;
 // Dossiers: folds, leads, what is written of them.
 mod dossier;
+
+// A real Kafka, one a test binary.
+mod broker;
+// The Kafka log on it.
+mod kafka_log;
