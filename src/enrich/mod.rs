@@ -1,11 +1,25 @@
 //! Sources of evidence about indicators: the trait, what they find, and one file an enricher.
 //!
-//! An enricher computes; it opens no socket and looks at no clock. See [`Enricher`].
+//! An enricher computes; it opens no socket and looks at no clock. See [`Enricher`]. Which enrichers
+//! there are, and how they come from a pipeline file, is in [`settings`].
+
+mod country;
+pub mod geoip;
+mod host;
+mod list;
+pub mod names;
+pub mod replace;
+pub mod reputation;
+pub mod settings;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::sighting::{Indicator, Pap, Role, Timestamp, Tlp};
+
+pub use replace::{Form, Loaded, Swap, replace_check};
+use settings::{EnricherConfig, check_stale_after, digest, take};
+pub use settings::{EnricherSettings, LoadError, check_all};
 
 /// A source of evidence about indicators, in two pure steps.
 ///
@@ -27,6 +41,12 @@ pub trait Enricher: Send + Sync {
 
     /// How long a finding holds before it is looked up again, in milliseconds.
     fn stale_after(&self) -> i64;
+
+    /// The files that it was made from, to be compared with those that replace them and shown to
+    /// whoever runs this. Empty where there are none.
+    fn loaded(&self) -> Vec<Loaded> {
+        Vec::new()
+    }
 
     /// What to ask. Local sources ask nothing. It sees the indicator alone, never the sightings:
     /// whatever hidden sightings could change here would leak.
@@ -197,4 +217,17 @@ pub struct Gov {
     pub country: String,
     /// `central`, `local`, `military` or `police`.
     pub class: String,
+}
+
+/// Terms for tests that are about something else.
+#[cfg(test)]
+fn test_terms() -> crate::sighting::Terms {
+    crate::sighting::Terms {
+        tlp: Tlp::Clear,
+        pap: Pap::Clear,
+        release_to: std::collections::BTreeSet::new(),
+        never_to: std::collections::BTreeSet::new(),
+        purposes: std::collections::BTreeSet::new(),
+        notify_affected: crate::sighting::Notify::default(),
+    }
 }
