@@ -14,7 +14,7 @@ use crate::sighting::{Indicator, Marking, Protocol, RawRef, Role, Timestamp};
 use serde::{Deserialize, Serialize};
 
 pub use fold::{Folded, fold};
-pub use lead::{Lead, Scorer};
+pub use lead::{Built, Lead, Listed, Malware, ReporterView, Scorer, Service, Times};
 pub use project::Projection;
 pub use stored::{FORMAT, StoredError, decode, encode};
 
@@ -30,6 +30,8 @@ pub mod caps {
     pub const MALWARE: usize = 4;
     /// Victim countries of a fold.
     pub const VICTIM_COUNTRIES: usize = 4;
+    /// Tags of a fold that govern sharing.
+    pub const MATTER: usize = 4;
     /// Raw references of a fold.
     pub const RAW: usize = 2;
     /// Ids of one reporter in one role by which its own repeats are known.
@@ -84,6 +86,9 @@ pub struct Fold {
     pub malware: Capped<String>,
     /// Victims' countries, smallest first.
     pub victim_countries: Capped<String>,
+    /// Tags that govern sharing, `no-export` and `matter:<word>`, smallest first. What is over the cap
+    /// is not known, and so nothing of the fold may go out.
+    pub matter: Capped<String>,
     /// The confidence claimed last, with who wrote it when: observed time, then id.
     pub confidence: Option<(Timestamp, String, u8)>,
     /// The latest raw records by observed time.
