@@ -117,6 +117,7 @@ fn empty(sighting: &Sighting, marking: Marking) -> Fold {
         services: Capped::default(),
         malware: Capped::default(),
         victim_countries: Capped::default(),
+        matter: Capped::default(),
         confidence: None,
         raw: Vec::new(),
     }
@@ -141,10 +142,23 @@ fn add(fold: &mut Fold, sighting: &Sighting, id: u64) {
         let most = caps::VICTIM_COUNTRIES;
         fold.victim_countries.see(country, |kept, new| kept.as_str().cmp(new), str::to_owned, at, most);
     }
+    for tag in sighting.tags.iter().map(|tag| tag.to_ascii_lowercase()).filter(|tag| governs_sharing(tag)) {
+        if tag.len() > caps::TEXT {
+            // Not known is what forbids most.
+            fold.matter.overflow = fold.matter.overflow.saturating_add(1);
+        } else {
+            fold.matter.see(tag.as_str(), |kept, new| kept.as_str().cmp(new), str::to_owned, at, caps::MATTER);
+        }
+    }
     if let Some(claimed) = sighting.claimed_confidence {
         fold.confidence = fold.confidence.max(Some((at, id, claimed)));
     }
     refer(&mut fold.raw, at, sighting.port, &sighting.raw);
+}
+
+/// Whether a tag says something about who may be told: `no-export`, `matter:<word>`.
+fn governs_sharing(tag: &str) -> bool {
+    tag == "no-export" || tag.starts_with("matter:")
 }
 
 /// Intake lets nothing else in; a longer text would only break the bound.

@@ -43,6 +43,8 @@ pub mod caps {
     pub const MALWARE: usize = 3;
     /// Victim countries of a fold.
     pub const VICTIM_COUNTRIES: usize = 4;
+    /// Tags of a fold that govern sharing.
+    pub const MATTER: usize = 4;
     /// Raw references of a fold.
     pub const RAW: usize = 2;
     /// Ids of one reporter in one role by which its own repeats are known.
@@ -112,6 +114,9 @@ pub struct Fold {
     pub malware: Capped<String>,
     /// Victims' countries, smallest first.
     pub victim_countries: Capped<String>,
+    /// Tags that govern sharing, `no-export` and `matter:<word>`, smallest first. What is over the cap
+    /// is not known, and so nothing of the fold may go out.
+    pub matter: Capped<String>,
     /// The confidence claimed last: its observed time, a digest of the sighting's id (0 for none),
     /// and the confidence. The greatest of these wins.
     pub confidence: Option<(Timestamp, u64, u8)>,

@@ -1,1 +1,118 @@
-//! Sightline's own JSON.
+//! Sightline's own JSON: the message of a disclosure, and the headers that travel with it.
+//!
+//! Deterministic: keys in alphabetical order, no spaces, nothing from clock or chance. What may be in it
+//! was decided before ([`crate::share::redact`]); nothing is chosen here.
+
+use serde_json::{Map, Value, json};
+
+use crate::share::redact;
+use crate::sighting::{Marking, Timestamp};
+
+/// What a message says of itself.
+#[derive(Debug, Clone, PartialEq)]
+pub struct MessageHead {
+    /// As [`crate::share::keyed::disclosure_id`].
+    pub disclosure_id: String,
+    /// Counts from 1.
+    pub version: u64,
+    /// The version that this one replaces at the recipient, if there was one.
+    pub supersedes: Option<u64>,
+    /// The agreement's name.
+    pub agreement: String,
+    /// Its version.
+    pub agreement_version: u32,
+    /// `sha256:` and the hex digest of its file.
+    pub agreement_digest: String,
+    /// When it was decided.
+    pub decided_at: Timestamp,
+    /// The strictest marking of what was used.
+    pub marking: Marking,
+    /// What travels with it, as [`crate::share::Release::carried`]: `handling`, `legal` and so on.
+    pub carried: Value,
+}
+
+/// The bytes of a message: `agreement`, `decided_at`, `disclosure_id`, `lead` (the redacted fields),
+/// `marking`, `supersedes` where there was an earlier version, `terms` (what is carried), `version`.
+pub fn disclosure(fields: &Value, head: &MessageHead) -> Vec<u8> {
+    let mut message = Map::new();
+    message.insert("disclosure_id".to_owned(), json!(head.disclosure_id));
+    message.insert("version".to_owned(), json!(head.version));
+    if let Some(supersedes) = head.supersedes {
+        message.insert("supersedes".to_owned(), json!(supersedes));
+    }
+    let agreement = json!({
+        "id": head.agreement, "version": head.agreement_version, "digest": head.agreement_digest,
+    });
+    message.insert("agreement".to_owned(), agreement);
+    message.insert("decided_at".to_owned(), json!(head.decided_at));
+    message.insert("marking".to_owned(), json!({ "tlp": head.marking.tlp, "pap": head.marking.pap }));
+    message.insert("terms".to_owned(), head.carried.clone());
+    message.insert("lead".to_owned(), fields.clone());
+    redact::bytes(&Value::Object(message))
+}
+
+/// The headers of a message, in a fixed order. `dx-handling` is the compact JSON of how it may be used;
+/// `dx-salt` is [`crate::share::keyed::salt`], by which the recipient can show what it was told.
+pub fn headers(head: &MessageHead, salt: &str) -> Vec<(String, Vec<u8>)> {
+    let handling = head.carried.get("handling").map_or_else(|| b"{}".to_vec(), redact::bytes);
+    let text = |text: &str| text.as_bytes().to_vec();
+    [
+        ("dx-disclosure-id", text(&head.disclosure_id)),
+        ("dx-version", text(&head.version.to_string())),
+        ("dx-agreement", text(&format!("{}@{}", head.agreement, head.agreement_version))),
+        ("dx-agreement-digest", text(&head.agreement_digest)),
+        ("dx-tlp", text(head.marking.tlp.as_str())),
+        ("dx-pap", text(head.marking.pap.as_str())),
+        ("dx-handling", handling),
+        ("dx-salt", text(salt)),
+    ]
+    .into_iter()
+    .map(|(name, value)| (name.to_owned(), value))
+    .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sighting::{Pap, Tlp};
+
+    fn head() -> MessageHead {
+        MessageHead {
+            disclosure_id: "0f".repeat(16),
+            version: 2,
+            supersedes: Some(1),
+            agreement: "unit-01".to_owned(),
+            agreement_version: 3,
+            agreement_digest: "sha256:00".to_owned(),
+            decided_at: Timestamp(1_780_315_200_000),
+            marking: Marking { tlp: Tlp::AmberStrict, pap: Pap::Green },
+            carried: json!({ "handling": { "onward": "own-organisation" }, "legal": {} }),
+        }
+    }
+
+    #[test]
+    fn a_message_is_its_bytes() {
+        let bytes = disclosure(&json!({ "role": "c2", "indicator": { "value": "v", "type": "t" } }), &head());
+        expect_test::expect![[r#"{"agreement":{"digest":"sha256:00","id":"unit-01","version":3},"decided_at":"2026-06-01T12:00:00Z","disclosure_id":"0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f","lead":{"indicator":{"type":"t","value":"v"},"role":"c2"},"marking":{"pap":"GREEN","tlp":"AMBER+STRICT"},"supersedes":1,"terms":{"handling":{"onward":"own-organisation"},"legal":{}},"version":2}"#]]
+        .assert_eq(&String::from_utf8(bytes).unwrap());
+    }
+
+    #[test]
+    fn the_headers_are_those_of_the_design() {
+        let headers = headers(&head(), "ab");
+        let shown: Vec<String> = headers
+            .iter()
+            .map(|(name, value)| format!("{name}: {}", String::from_utf8_lossy(value)))
+            .collect();
+        expect_test::expect![[r#"
+            dx-disclosure-id: 0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f
+            dx-version: 2
+            dx-agreement: unit-01@3
+            dx-agreement-digest: sha256:00
+            dx-tlp: AMBER+STRICT
+            dx-pap: GREEN
+            dx-handling: {"onward":"own-organisation"}
+            dx-salt: ab"#]]
+        .assert_eq(&shown.join("\n"));
+    }
+}

@@ -5,9 +5,12 @@
 
 pub mod agreement;
 pub mod decide;
+pub mod fields;
 pub mod gate;
+pub mod keyed;
 pub mod ledger;
 pub mod redact;
+pub mod url;
 
 pub use agreement::Agreement;
-pub use decide::{Book, Decision, Outcome};
+pub use decide::{Book, Cache, Decision, Outcome, Party, Release, decide};

@@ -1,1 +1,385 @@
-//! redact
+//! What of a lead goes out: a new tree, built from the fields that an agreement names.
+//!
+//! Nothing is ever deleted from a copy. A value gets into the tree only through [`Tree::put`], which
+//! asks the agreement first; an operation that a field does not know is an error, and denies. Paths
+//! and order of the tree are those of the record `lead`; keys are in alphabetical order.
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+
+use serde_json::{Map, Value, json};
+use sha2::{Digest, Sha256};
+
+use super::fields::{Fields, Op};
+use super::url::{Scrub, scrub};
+use crate::dossier::Lead;
+use crate::enrich::NexusKind;
+use crate::score::{Factor, Verdict};
+use crate::sighting::time::{DAY, HOUR};
+use crate::sighting::{IndicatorType, Marking, Protocol, Timestamp};
+
+/// A lead as its recipient sees it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Redacted {
+    /// The tree.
+    pub fields: Value,
+    /// The indicator's value, if it is shown in another form, and must show nowhere else.
+    pub hidden: Option<String>,
+}
+
+/// An operation on a field that has none such, or on a value that it does not fit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("{} can't be done to {path}", op.as_str())]
+pub struct UnknownOp {
+    /// The field.
+    pub path: &'static str,
+    /// The operation.
+    pub op: Op,
+}
+
+/// Builds the tree. `marking` is the strictest of what was used, and `sources` are the names of the
+/// enrichers that this audience may know of: every other name is hidden.
+///
+/// # Errors
+/// When an operation does not fit its field. Then nothing may go out.
+pub fn redact(
+    lead: &Lead,
+    marking: Marking,
+    sources: &BTreeSet<&str>,
+    fields: &Fields,
+) -> Result<Redacted, UnknownOp> {
+    let mut out = Tree::new(fields);
+    out.put("indicator.type", |op| keep(op, lead.indicator.kind.as_str()))?;
+    let hidden = indicator(&mut out, lead)?;
+    out.put("role", |op| keep(op, lead.role.as_str()))?;
+    lists(&mut out, lead)?;
+    if let Some(gov) = &lead.gov {
+        out.put("gov.suffix", |op| keep(op, gov.suffix.as_str()))?;
+        out.put("gov.country", |op| keep(op, gov.country.as_str()))?;
+        out.put("gov.class", |op| keep(op, gov.class.as_str()))?;
+    }
+    out.put("time.first_seen", |op| time(op, lead.time.first_seen))?;
+    out.put("time.last_seen", |op| time(op, lead.time.last_seen))?;
+    out.put("time.first_reported", |op| time(op, lead.time.first_reported))?;
+    out.put("sightings", |op| keep(op, lead.sightings))?;
+    out.put("reporters", |op| keep(op, lead.reporters))?;
+    out.put("score.risk", |op| number(op, lead.score.risk))?;
+    out.put("score.confidence", |op| number(op, lead.score.confidence))?;
+    out.put("score.verdict", |op| keep(op, verdict_name(lead.score.verdict)))?;
+    out.put("score.conflict", |op| keep(op, lead.score.conflict))?;
+    if fields.op("score.factors").is_some() {
+        let factors = factors(lead, sources, fields)?;
+        out.put("score.factors", |op| keep(op, factors))?;
+    }
+    out.put("tlp", |op| keep(op, marking.tlp.as_str()))?;
+    out.put("pap", |op| keep(op, marking.pap.as_str()))?;
+    out.put("built", |op| {
+        let builds: Map<String, Value> = lead
+            .built
+            .sources
+            .iter()
+            .filter(|(name, _)| sources.contains(name.as_str()))
+            .map(|(name, build)| (name.clone(), json!(build)))
+            .collect();
+        keep(op, json!({ "model": lead.built.model, "sources": builds }))
+    })?;
+    out.put("now", |op| time(op, lead.now))?;
+    Ok(Redacted { fields: Value::Object(out.tree), hidden })
+}
+
+/// The bytes of a tree: JSON without spaces, keys in alphabetical order.
+pub fn bytes(fields: &Value) -> Vec<u8> {
+    serde_json::to_vec(fields).expect("a tree of texts and numbers is JSON")
+}
+
+/// The tree under construction.
+struct Tree<'a> {
+    fields: &'a Fields,
+    tree: Map<String, Value>,
+}
+
+impl<'a> Tree<'a> {
+    fn new(fields: &'a Fields) -> Self {
+        Self { fields, tree: Map::new() }
+    }
+
+    /// The only way into the tree: what `make` gives for the agreement's operation on `path`.
+    fn put(
+        &mut self,
+        path: &'static str,
+        make: impl FnOnce(Op) -> Option<Value>,
+    ) -> Result<(), UnknownOp> {
+        let Some(op) = self.fields.op(path) else { return Ok(()) };
+        let value = make(op).ok_or(UnknownOp { path, op })?;
+        match path.split_once('.') {
+            None => self.tree.insert(path.to_owned(), value),
+            Some((group, name)) => {
+                let group = self.tree.entry(group).or_insert_with(|| Value::Object(Map::new()));
+                group.as_object_mut().and_then(|group| group.insert(name.to_owned(), value))
+            }
+        };
+        Ok(())
+    }
+
+    /// A list of rows, each a tree of its own below `group`. Rows that redaction made equal are one, so
+    /// that their number does not tell what was taken out; rows without anything are none.
+    fn rows<T>(
+        &mut self,
+        group: &'static str,
+        items: &[T],
+        fill: impl Fn(&mut Tree<'_>, &T) -> Result<(), UnknownOp>,
+    ) -> Result<(), UnknownOp> {
+        let mut rows: Vec<Value> = Vec::new();
+        for item in items {
+            let mut row = Tree::new(self.fields);
+            fill(&mut row, item)?;
+            if let Some(row) = row.tree.remove(group)
+                && !rows.contains(&row)
+            {
+                rows.push(row);
+            }
+        }
+        if !rows.is_empty() {
+            self.tree.insert(group.to_owned(), Value::Array(rows));
+        }
+        Ok(())
+    }
+
+    /// How many more there are in a list, where the field that counts them is shared.
+    fn more(&mut self, group: &'static str, counted: &'static str, more: u64) {
+        if more > 0 && self.fields.op(counted).is_some() {
+            let all = self.tree.entry("more").or_insert_with(|| Value::Object(Map::new()));
+            if let Some(all) = all.as_object_mut() {
+                all.insert(group.to_owned(), json!(more));
+            }
+        }
+    }
+}
+
+/// The indicator's value; for a URL in the form that `url.full` says.
+fn indicator(out: &mut Tree<'_>, lead: &Lead) -> Result<Option<String>, UnknownOp> {
+    let value = &lead.indicator.value;
+    let mut shown = None;
+    if lead.indicator.kind == IndicatorType::Url {
+        // Without `url.full`, nothing of a URL is shared.
+        let Some(op) = out.fields.op("url.full") else { return Ok(None) };
+        let how = match op {
+            Op::Keep => Scrub::Nothing,
+            Op::ScrubCredentials => Scrub::Credentials,
+            Op::ScrubStrict => Scrub::Strict,
+            _ => return Err(UnknownOp { path: "url.full", op }),
+        };
+        let scrubbed = scrub(value, how).ok_or(UnknownOp { path: "url.full", op })?;
+        out.put("indicator.value", |op| {
+            shown = Some(scrubbed.clone());
+            keep(op, scrubbed)
+        })?;
+        if shown.as_ref().is_some_and(|shown| shown != value) {
+            // It no longer matches a log; whoever looks for it must know.
+            out.tree.insert("url_scrubbed".to_owned(), Value::Bool(true));
+        }
+    } else {
+        out.put("indicator.value", |op| {
+            let value = address(op, value)?;
+            shown = value.as_str().map(str::to_owned);
+            Some(value)
+        })?;
+    }
+    Ok(shown.filter(|shown| shown != value).map(|_| value.clone()))
+}
+
+fn lists(out: &mut Tree<'_>, lead: &Lead) -> Result<(), UnknownOp> {
+    out.rows("malware", &lead.malware.items, |row, malware| {
+        row.put("malware.name", |op| keep(op, malware.name.as_str()))?;
+        row.put("malware.reporters", |op| keep(op, malware.reporters))
+    })?;
+    out.more("malware", "malware.name", lead.malware.more);
+    out.rows("services", &lead.services.items, |row, service| {
+        row.put("services.port", |op| keep(op, service.port))?;
+        if let Some(protocol) = service.protocol {
+            row.put("services.protocol", |op| keep(op, protocol_name(protocol)))?;
+        }
+        row.put("services.first_seen", |op| time(op, service.first_seen))?;
+        row.put("services.last_seen", |op| time(op, service.last_seen))
+    })?;
+    out.more("services", "services.port", lead.services.more);
+    out.rows("network", &lead.network, |row, network| {
+        row.put("network.ip", |op| address(op, &network.ip))?;
+        if let Some(asn) = network.asn {
+            row.put("network.asn", |op| keep(op, asn))?;
+        }
+        for (path, text) in [
+            ("network.as_name", &network.as_name),
+            ("network.country", &network.country),
+            ("network.city", &network.city),
+        ] {
+            if let Some(text) = text {
+                row.put(path, |op| keep(op, text.as_str()))?;
+            }
+        }
+        Ok(())
+    })?;
+    // Who says so stays here: for a victim's country it is a reporter.
+    out.rows("nexus", &lead.nexus, |row, nexus| {
+        row.put("nexus.kind", |op| keep(op, nexus_name(nexus.kind)))?;
+        row.put("nexus.country", |op| keep(op, nexus.country.as_str()))?;
+        row.put("nexus.confidence", |op| keep(op, nexus.confidence))
+    })
+}
+
+/// The factors as a recipient may see them. A reporter's claim says neither who nor from where, and
+/// its words are ours; its time is shown no finer than `time.last_seen` is.
+fn factors(lead: &Lead, sources: &BTreeSet<&str>, fields: &Fields) -> Result<Value, UnknownOp> {
+    let mut list = Vec::new();
+    for factor in &lead.score.factors {
+        let mut row = Map::new();
+        let (code, text, source) = shown(factor, sources);
+        row.insert("code".to_owned(), json!(code));
+        row.insert("text".to_owned(), json!(text));
+        row.insert("points".to_owned(), json!(factor.points));
+        row.insert("source".to_owned(), json!(source));
+        row.insert("status".to_owned(), json!(factor.status));
+        if let Some(observed_at) = factor.observed_at
+            && let Some(op) = fields.op("time.last_seen")
+        {
+            let observed_at = time(op, observed_at).ok_or(UnknownOp { path: "time.last_seen", op })?;
+            row.insert("observed_at".to_owned(), observed_at);
+        }
+        list.push(Value::Object(row));
+    }
+    Ok(Value::Array(list))
+}
+
+/// Code, text and source of a factor. What is neither the model's nor of an enricher that this
+/// audience may know of is a reporter's, and says nothing of its own.
+fn shown<'a>(factor: &'a Factor, sources: &BTreeSet<&str>) -> (&'a str, &'a str, &'a str) {
+    match factor.code.as_str() {
+        "prior" => (&factor.code, &factor.text, "model"),
+        code if code != "claim" && sources.contains(factor.source.as_str()) => {
+            (code, &factor.text, &factor.source)
+        }
+        _ => ("claim", "a reporter saw it in this role", "reporter"),
+    }
+}
+
+/// What tells two states of a lead apart for a recipient: digests over what it is shown, first of all
+/// of it, then without times and counts. What decay alone changes is in neither: numbers of the score,
+/// points, the time of computing. Which factors count is, wherever any of the score is shared.
+pub fn digests(lead: &Lead, fields: &Fields, redacted: &Value, beside: &Value) -> ([u8; 16], [u8; 16]) {
+    let mut identities: Vec<Value> = Vec::new();
+    if fields.any_of("score") {
+        let identity = |factor: &Factor| json!([factor.code, factor.status, factor.source, factor.origin]);
+        identities = lead.score.factors.iter().map(identity).collect();
+        // They are listed by points, which decay reorders.
+        identities.sort_by_cached_key(Value::to_string);
+    }
+    let digest = |is_left_out: &dyn Fn(&str) -> bool| {
+        let kept = without(redacted, "", is_left_out);
+        let whole = Sha256::digest(bytes(&json!([kept, identities, beside])));
+        let mut first = [0; 16];
+        first.copy_from_slice(&whole[..16]);
+        first
+    };
+    (digest(&decays), digest(&|path| decays(path) || moves(path)))
+}
+
+/// Whether decay alone changes what is at this path.
+fn decays(path: &str) -> bool {
+    matches!(path, "now" | "score")
+}
+
+/// Whether every sighting, or every new build of a database, changes what is at this path.
+fn moves(path: &str) -> bool {
+    matches!(
+        path,
+        "time" | "sightings" | "reporters" | "more" | "built" | "malware.reporters" | "services.first_seen"
+            | "services.last_seen"
+    )
+}
+
+fn without(value: &Value, path: &str, is_left_out: &dyn Fn(&str) -> bool) -> Value {
+    match value {
+        Value::Object(map) => map
+            .iter()
+            .filter_map(|(key, value)| {
+                let path = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
+                (!is_left_out(&path)).then(|| (key.clone(), without(value, &path, is_left_out)))
+            })
+            .collect::<Map<_, _>>()
+            .into(),
+        Value::Array(list) => list.iter().map(|value| without(value, path, is_left_out)).collect(),
+        other => other.clone(),
+    }
+}
+
+fn keep(op: Op, value: impl Into<Value>) -> Option<Value> {
+    (op == Op::Keep).then(|| value.into())
+}
+
+fn time(op: Op, time: Timestamp) -> Option<Value> {
+    let time = match op {
+        Op::Keep => time,
+        Op::TruncateDay => time.truncate(DAY),
+        Op::TruncateHour => time.truncate(HOUR),
+        _ => return None,
+    };
+    Some(time.to_string().into())
+}
+
+/// The network of an address as text; none for what is not an address.
+fn address(op: Op, text: &str) -> Option<Value> {
+    match op {
+        Op::Keep => Some(text.into()),
+        Op::TruncateNet => {
+            let address: IpAddr = text.parse().ok()?;
+            let length = if address.is_ipv4() { 24 } else { 48 };
+            Some(ipnet::IpNet::new(address, length).ok()?.trunc().to_string().into())
+        }
+        _ => None,
+    }
+}
+
+/// A number from 0 to 100, or the band that it is in.
+fn number(op: Op, number: u8) -> Option<Value> {
+    match op {
+        Op::Keep => Some(number.into()),
+        Op::Band => Some(
+            match number {
+                0..25 => "0-24",
+                25..50 => "25-49",
+                50..75 => "50-74",
+                75..90 => "75-89",
+                _ => "90-100",
+            }
+            .into(),
+        ),
+        _ => None,
+    }
+}
+
+/// The name of a verdict in records.
+pub fn verdict_name(verdict: Verdict) -> &'static str {
+    match verdict {
+        Verdict::Malicious => "malicious",
+        Verdict::Suspicious => "suspicious",
+        Verdict::Unscored => "unscored",
+        Verdict::Benign => "benign",
+        Verdict::Suppressed => "suppressed",
+    }
+}
+
+fn protocol_name(protocol: Protocol) -> &'static str {
+    match protocol {
+        Protocol::Tcp => "tcp",
+        Protocol::Udp => "udp",
+    }
+}
+
+fn nexus_name(kind: NexusKind) -> &'static str {
+    match kind {
+        NexusKind::Hosting => "hosting",
+        NexusKind::Tld => "tld",
+        NexusKind::Gov => "gov",
+        NexusKind::Victim => "victim",
+    }
+}

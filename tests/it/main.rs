@@ -11,6 +11,9 @@ mod score;
 // Dossiers: folds, leads, what is written of them.
 mod dossier;
 
+// Agreements and decisions: who may know what, and why not.
+mod share;
+
 // A real Kafka, one a test binary.
 mod broker;
 // The Kafka log on it.

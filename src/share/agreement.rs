@@ -1,5 +1,0 @@
-//! agreement
-
-/// An agreement.
-#[derive(Debug, Clone)]
-pub struct Agreement {}

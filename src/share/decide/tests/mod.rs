@@ -1,0 +1,229 @@
+//! What the decision must hold to, whatever the input (`sharing.md` 6.6), by number.
+//!
+//! Worlds are mostly publishable, every property counts what was published and asserts a minimum, and
+//! each denial has its control: the same world without the one thing must publish.
+
+mod keys;
+mod properties;
+mod world;
+
+use std::sync::Arc;
+
+use serde_json::Value;
+
+use super::*;
+use crate::diag::{Findings, Source};
+use crate::share::agreement::parse;
+use crate::share::redact::bytes;
+
+const HUB: &str = include_str!("../../../../tests/fixtures/agreements/hub.toml");
+const UNIT: &str = include_str!("../../../../tests/fixtures/agreements/unit.toml");
+const PEER: &str = include_str!("../../../../tests/fixtures/agreements/peer.toml");
+const DESK: &str = include_str!("../../../../tests/fixtures/agreements/desk.toml");
+const OPEN: &str = include_str!("../../../../tests/fixtures/agreements/open.toml");
+
+fn read(text: &str) -> Result<Agreement, String> {
+    let mut findings = Findings::default();
+    parse(&Source::new("test.toml", text), &mut findings).ok_or_else(|| findings.render())
+}
+
+#[track_caller]
+fn sound(text: &str) -> Agreement {
+    read(text).unwrap_or_else(|findings| panic!("{findings}"))
+}
+
+/// All that a recipient could notice of a decision, as one text.
+fn seen(outcome: &Outcome) -> String {
+    match outcome {
+        Outcome::Release(release) => format!(
+            "{} {:?} {} {} {}",
+            String::from_utf8(bytes(&release.fields)).unwrap(),
+            release.marking,
+            release.carried,
+            hex::encode(release.facts),
+            hex::encode(release.major),
+        ),
+        // Refusals are not seen, but a retry that hidden things moved would be.
+        Outcome::Refused { clause, step, retry_at } => format!("{step} {clause} {retry_at:?}"),
+    }
+}
+
+fn released(decision: &Decision) -> Option<&Release> {
+    match &decision.outcome {
+        Outcome::Release(release) => Some(release),
+        Outcome::Refused { .. } => None,
+    }
+}
+
+/// The paths of a tree, lists seen through.
+fn paths(value: &Value, path: &str, out: &mut BTreeSet<String>) {
+    match value {
+        Value::Object(map) => {
+            for (key, value) in map {
+                let path = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
+                paths(value, &path, out);
+            }
+        }
+        Value::Array(list) => list.iter().for_each(|value| paths(value, path, out)),
+        _ => {
+            out.insert(path.to_owned());
+        }
+    }
+}
+
+#[test]
+fn an_explanation_changes_nothing_and_shows_every_step() {
+    let world = world::World::standard(HUB);
+    let plain = world.decide();
+    assert!(plain.steps.is_empty() && plain.admitted.is_empty() && plain.dropped.is_empty());
+    let explained = world.explain();
+    assert_eq!(seen(&plain.outcome), seen(&explained.outcome));
+    let numbers: BTreeSet<u8> = explained.steps.iter().map(|step| step.n).collect();
+    assert_eq!(numbers, (1..=10).collect());
+    assert!(explained.steps.iter().all(|step| step.passed));
+    assert!(explained.steps.is_sorted_by_key(|step| step.n));
+    assert!(!explained.admitted.is_empty());
+    assert!(explained.dropped.iter().any(|dropped| dropped.why == "not-released"));
+}
+
+#[test]
+fn the_reason_is_the_first_that_fails_also_when_all_are_shown() {
+    let mut world = world::World::standard(HUB);
+    world.agreement.scope.min_risk = 100;
+    world.agreement.scope.min_confidence = 100;
+    world.agreement.scope.max_age = 0;
+    let explained = world.explain();
+    let failed: Vec<&str> =
+        explained.steps.iter().filter(|step| !step.passed).map(|step| step.name).collect();
+    assert_eq!(failed, ["risk", "confidence", "age"]);
+    assert_eq!(seen(&world.decide().outcome), seen(&explained.outcome));
+    assert_eq!(seen(&explained.outcome), "8 threshold None");
+}
+
+#[test]
+fn what_waits_says_until_when() {
+    let mut world = world::World::standard(OPEN);
+    world.now = world.reported().plus(1);
+    let Outcome::Refused { clause, retry_at, .. } = world.decide().outcome else { panic!("published") };
+    assert_eq!(clause, "embargo-age");
+    world.now = retry_at.expect("it only waits");
+    assert!(released(&world.decide()).is_some(), "{}", seen(&world.decide().outcome));
+    world.now = world.agreement.effective_from.plus(-1);
+    let Outcome::Refused { clause, retry_at, .. } = world.decide().outcome else { panic!("published") };
+    assert_eq!((clause, retry_at), ("agreement-window", Some(world.agreement.effective_from)));
+    world.now = world.agreement.expires_at;
+    assert_eq!(seen(&world.decide().outcome), "2 agreement-window None");
+}
+
+#[test]
+fn agreements_that_may_know_of_the_same_share_one_lead() {
+    let world = world::World::standard(HUB);
+    let count = std::cell::Cell::new(0);
+    let form = |projection: &Projection<'_>, role: Role| {
+        count.set(count.get() + 1);
+        world::form(projection, role, world.now)
+    };
+    let mut cache = Cache::default();
+    let mut other = world.agreement.clone();
+    other.id = "hub-02".to_owned();
+    for agreement in [&world.agreement, &other, &world.agreement] {
+        let decision = world.subject(agreement).decide(&form, None, &mut cache, false);
+        assert!(released(&decision).is_some());
+    }
+    assert_eq!(count.get(), 1);
+    // Another time is another lead.
+    let later = Subject { now: world.now.plus(1), ..world.subject(&world.agreement) };
+    later.decide(&form, None, &mut cache, false);
+    assert_eq!(count.get(), 2);
+}
+
+#[test]
+fn decay_alone_and_what_is_not_shared_tell_nobody_anything() {
+    let world = world::World::standard(UNIT);
+    let digests = |world: &world::World| {
+        let decision = world.decide();
+        let release = released(&decision).expect("published");
+        (release.facts, release.major)
+    };
+    let base = digests(&world);
+    let mut later = world.clone();
+    later.now = world.now.plus(3_600_000);
+    assert_ne!(seen(&later.decide().outcome), String::new());
+    assert_eq!(digests(&later), base, "decay");
+    // A further sighting changes counts, not the kind of thing that is known.
+    let mut busier = world.clone();
+    busier.dossier.folds[0].count += 1;
+    assert_ne!(digests(&busier).0, base.0);
+    assert_eq!(digests(&busier).1, base.1);
+    // A new name is something new.
+    let mut named = world.clone();
+    let seen = named.dossier.folds[0].malware.kept[0].1;
+    named.dossier.folds[0].malware.kept.push(("zeta".to_owned(), seen));
+    assert_ne!(digests(&named).1, base.1);
+    // And nothing to whom is not told names.
+    let mut quiet = world.clone();
+    quiet.agreement = sound(&UNIT.replace("\"malware.name\" = \"keep\"\n", ""));
+    let before = digests(&quiet);
+    quiet.dossier = named.dossier.clone();
+    assert_eq!(digests(&quiet), before);
+    // Evidence that moves the score counts wherever a score is shared, and only there.
+    let mut more = world.clone();
+    let evidence = more.dossier.findings[0].evidence[0].clone();
+    more.dossier.findings[0].evidence.push(Evidence { code: "listed-too".to_owned(), ..evidence });
+    assert_ne!(digests(&more).1, base.1);
+    let no_score: String = UNIT.lines().filter(|line| !line.starts_with("\"score.")).map(|line| format!("{line}\n")).collect();
+    let mut unscored = world.clone();
+    unscored.agreement = sound(&no_score);
+    let before = digests(&unscored);
+    unscored.dossier = more.dossier.clone();
+    assert_eq!(digests(&unscored), before);
+}
+
+use crate::enrich::Evidence;
+
+#[test]
+fn a_url_goes_out_scrubbed_and_its_whole_form_stops_the_message() {
+    let mut world = world::World::standard(UNIT);
+    world.dossier.indicator = Indicator {
+        kind: IndicatorType::Url,
+        value: "http://a.example/x?id=1&amp;token=geheim".to_owned(),
+    };
+    let decision = world.decide();
+    let release = released(&decision).expect("published");
+    assert_eq!(release.fields["indicator"]["value"], "http://a.example/x?id=1&amp;token=scrubbed");
+    assert_eq!(release.fields["url_scrubbed"], true);
+    // The same text in a factor would undo it.
+    world.dossier.findings[0].evidence[0].text = format!("listed as {}", world.dossier.indicator.value);
+    assert_eq!(seen(&world.decide().outcome), "10 leak-gate None");
+    world.dossier.findings[0].evidence[0].text = "listed".to_owned();
+    assert!(released(&world.decide()).is_some());
+}
+
+#[test]
+fn the_gate_stops_and_does_not_edit() {
+    let control = world::World::standard(UNIT);
+    assert!(released(&control.decide()).is_some());
+    for text in ["ask joe@corp.example", "see http://u:p@b.example/", "CANARY-77"] {
+        let mut world = control.clone();
+        world.book.canaries = vec!["CANARY-77".to_owned()];
+        world.dossier.findings[0].evidence[0].text = text.to_owned();
+        assert_eq!(seen(&world.decide().outcome), "10 leak-gate None", "{text}");
+    }
+}
+
+#[test]
+fn a_factor_of_a_reporter_says_nothing_of_it() {
+    let world = world::World::standard(HUB);
+    let decision = world.decide();
+    let release = released(&decision).expect("published");
+    let text = String::from_utf8(bytes(&release.fields)).unwrap();
+    let whole = format!("{:?}", Arc::as_ref(&release.lead));
+    for reporter in world.book.reporters.keys() {
+        assert!(!text.contains(reporter.as_str()), "{reporter} shows in {text}");
+    }
+    assert!(whole.contains("sensor-a"), "the lead itself names reporters, or this test is empty");
+    let factors = release.fields["score"]["factors"].as_array().expect("a list");
+    assert!(factors.iter().any(|factor| factor["source"] == "reporter" && factor["code"] == "claim"));
+    assert!(factors.iter().any(|factor| factor["source"] == "lists" && factor["code"] == "listed"));
+    assert!(factors.iter().all(|factor| factor.get("origin").is_none()));
+}

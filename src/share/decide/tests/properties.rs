@@ -1,0 +1,577 @@
+//! The invariants of `sharing.md` 6.6, by number, and controls for every denial.
+
+use std::cell::RefCell;
+
+use proptest::prelude::*;
+
+use super::super::*;
+use super::world::{CLEAR, NOW, World, arb_finding, arb_fold, arb_terms, arb_world, evidence, fold, form, hold};
+use super::*;
+use crate::dossier::{Capped, Fold, Seen};
+use crate::enrich::{Finding, NexusKind};
+use crate::share::agreement::Echo;
+use crate::sighting::{Marking, Notify, Pap, Tlp};
+
+/// What the reference says of terms, written once more and plainly.
+fn may(world: &World, terms: &Terms, marking: Marking) -> bool {
+    let agreement = &world.agreement;
+    let recipient = &agreement.recipient;
+    let named = |set: &BTreeSet<String>| {
+        set.contains("*") || set.contains(&recipient.id) || set.contains(recipient.kind.as_str())
+    };
+    marking.tlp.max(terms.tlp) <= agreement.ceiling.tlp
+        && marking.pap.max(terms.pap) <= agreement.ceiling.pap
+        && named(&terms.release_to)
+        && !named(&terms.never_to)
+        && agreement.purposes.iter().all(|purpose| terms.purposes.contains(purpose))
+        && (!agreement.scope.require_notify || terms.notify_affected == Notify::May)
+}
+
+fn fold_may(world: &World, fold: &Fold) -> bool {
+    let Some(party) = world.book.reporters.get(&fold.reporter) else { return false };
+    let is_own = party.org.as_deref() == Some(&world.agreement.recipient.id);
+    may(world, &party.terms, fold.marking) && !(is_own && world.agreement.scope.echo == Echo::Suppress)
+}
+
+fn finding_may(world: &World, finding: &Finding) -> bool {
+    finding.independent && world.book.sources.get(&finding.source).is_some_and(|terms| may(world, terms, CLEAR))
+}
+
+/// The same world with only what the recipient may know of.
+fn bare(world: &World) -> World {
+    let mut bare = world.clone();
+    bare.dossier.folds.retain(|fold| fold_may(world, fold));
+    bare.dossier.findings.retain(|finding| finding_may(world, finding));
+    for finding in &mut bare.dossier.findings {
+        let terms = &world.book.sources[&finding.source];
+        finding.evidence.retain(|evidence| {
+            let own = Marking { tlp: evidence.tlp.unwrap_or(Tlp::Clear), pap: evidence.pap.unwrap_or(Pap::Clear) };
+            may(world, terms, own)
+        });
+    }
+    bare
+}
+
+#[test]
+fn i1_markings_are_within_the_ceiling_and_the_strictest_of_what_was_used() {
+    hold(arb_world(), 300, |world| {
+        let decision = world.decide();
+        let Some(release) = released(&decision) else { return Ok(false) };
+        let bare = bare(&world);
+        let mut strictest = CLEAR;
+        let mut add = |marking: Marking| {
+            strictest.tlp = strictest.tlp.max(marking.tlp);
+            strictest.pap = strictest.pap.max(marking.pap);
+        };
+        for fold in bare.dossier.folds.iter().filter(|fold| fold.role == world.role) {
+            let terms = &world.book.reporters[&fold.reporter].terms;
+            add(terms.narrow(Some(fold.marking.tlp), Some(fold.marking.pap)));
+        }
+        for finding in &bare.dossier.findings {
+            let terms = &world.book.sources[&finding.source];
+            for evidence in &finding.evidence {
+                add(terms.narrow(evidence.tlp, evidence.pap));
+            }
+            if !finding.network.is_empty() || finding.gov.is_some() {
+                add(terms.narrow(None, None));
+            }
+        }
+        prop_assert_eq!(release.marking, strictest);
+        prop_assert!(release.marking.tlp <= world.agreement.ceiling.tlp);
+        prop_assert!(release.marking.pap <= world.agreement.ceiling.pap);
+        if world.agreement.fields.op("tlp").is_some() {
+            prop_assert_eq!(&release.fields["tlp"], strictest.tlp.as_str());
+        }
+        Ok(true)
+    });
+}
+
+#[test]
+fn i3_nothing_without_an_agreement_in_force_and_nothing_from_empty_lists() {
+    use crate::share::agreement::Status;
+    hold(arb_world(), 300, |world| {
+        if released(&world.decide()).is_none() {
+            return Ok(false);
+        }
+        let tries: [(&str, &dyn Fn(&mut World)); 14] = [
+            ("draft", &|world| world.agreement.status = Status::Draft),
+            ("suspended", &|world| world.agreement.status = Status::Suspended),
+            ("terminated", &|world| world.agreement.status = Status::Terminated),
+            // The world is dated anew in each, so that nothing but the window can stop it.
+            ("before", &|world| world.agreement.effective_from = NOW.plus(1)),
+            ("at the end", &|world| world.agreement.expires_at = NOW),
+            ("after", &|world| world.agreement.expires_at = NOW.plus(-1)),
+            ("purposes", &|world| world.agreement.purposes.clear()),
+            ("roles", &|world| world.agreement.scope.roles.clear()),
+            ("types", &|world| world.agreement.scope.indicator_types.clear()),
+            ("countries", &|world| world.agreement.scope.countries = Countries::Only(BTreeSet::new())),
+            ("nexus", &|world| world.agreement.scope.nexus.clear()),
+            ("verdicts", &|world| world.agreement.scope.verdicts.clear()),
+            ("reporters", &|world| world.book.reporters.clear()),
+            ("release", &|world| {
+                world.book.reporters.values_mut().for_each(|party| party.terms.release_to.clear());
+            }),
+        ];
+        for (name, change) in tries {
+            let mut changed = world.clone();
+            change(&mut changed);
+            prop_assert!(released(&changed.decide()).is_none(), "{name} published");
+        }
+        // At the first moment, and at the last, it is in force.
+        let mut edge = world.clone();
+        edge.agreement.effective_from = NOW;
+        edge.agreement.expires_at = NOW.plus(1);
+        prop_assert!(released(&edge.decide()).is_some());
+        Ok(true)
+    });
+}
+
+#[test]
+fn i4_only_named_fields_go_out() {
+    hold(arb_world(), 300, |world| {
+        let decision = world.decide();
+        let Some(release) = released(&decision) else { return Ok(false) };
+        let mut shown = BTreeSet::new();
+        paths(&release.fields, "", &mut shown);
+        let fields = &world.agreement.fields;
+        for path in &shown {
+            let field = match path.as_str() {
+                "url_scrubbed" => "url.full",
+                "more.malware" => "malware.name",
+                "more.services" => "services.port",
+                path if path.starts_with("score.factors") => "score.factors",
+                path if path.starts_with("built") => "built",
+                path => path,
+            };
+            prop_assert!(fields.op(field).is_some(), "{path} goes out");
+        }
+        let text = String::from_utf8(bytes(&release.fields)).expect("JSON");
+        prop_assert!(!text.contains("geheim"), "{text}");
+        prop_assert!(!text.contains("ref.example") && !text.contains("origin-of") && !text.contains("says so"));
+        Ok(true)
+    });
+}
+
+/// Something that the recipient may not know of.
+#[derive(Debug, Clone)]
+enum Hidden {
+    Fold(Fold, Terms),
+    Finding(Finding, Terms),
+    Evidence(usize, Tlp),
+}
+
+fn arb_hidden() -> impl Strategy<Value = Hidden> {
+    prop_oneof![
+        3 => (arb_fold(), arb_terms()).prop_map(|(fold, terms)| Hidden::Fold(fold, terms)),
+        2 => (arb_finding(), arb_terms()).prop_map(|(finding, terms)| Hidden::Finding(finding, terms)),
+        1 => (0..4_usize, prop::sample::select(vec![Tlp::AmberStrict, Tlp::Red]))
+            .prop_map(|(index, tlp)| Hidden::Evidence(index, tlp)),
+    ]
+}
+
+/// The world with it, by somebody new; and whether the recipient may know of it.
+fn with(world: &World, hidden: &Hidden) -> (World, bool) {
+    let mut with = world.clone();
+    match hidden {
+        Hidden::Fold(fold, terms) => {
+            let mut fold = fold.clone();
+            fold.reporter = "newcomer".to_owned();
+            fold.role = world.role;
+            with.book.reporters.insert(fold.reporter.clone(), Party { org: None, terms: terms.clone() });
+            let may = fold_may(&with, &fold);
+            with.dossier.folds.push(fold);
+            (with, may)
+        }
+        Hidden::Finding(finding, terms) => {
+            let mut finding = finding.clone();
+            finding.source = "new-source".to_owned();
+            // A government's name counts whoever says it: the one exception, tested by itself.
+            finding.gov = None;
+            with.book.sources.insert(finding.source.clone(), terms.clone());
+            let may = finding_may(&with, &finding);
+            with.dossier.findings.push(finding);
+            (with, may)
+        }
+        Hidden::Evidence(index, tlp) => {
+            let count = with.dossier.findings.len();
+            let Some(finding) = with.dossier.findings.get_mut(index % count.max(1)) else { return (with, true) };
+            finding.evidence.insert(0, evidence("hidden", 300, Some(*tlp)));
+            let is_source_known = finding_may(world, &world.dossier.findings[index % count]);
+            let may = is_source_known && *tlp <= world.agreement.ceiling.tlp;
+            (with, may)
+        }
+    }
+}
+
+#[test]
+fn i5_what_a_recipient_may_not_know_of_changes_nothing() {
+    hold((arb_world(), arb_hidden()), 150, |(world, hidden)| {
+        let (with, may) = with(&world, &hidden);
+        prop_assume!(!may);
+        let (before, after) = (world.decide(), with.decide());
+        prop_assert_eq!(seen(&before.outcome), seen(&after.outcome));
+        Ok(released(&before).is_some())
+    });
+}
+
+#[test]
+fn i5_and_what_it_may_know_of_does_change_what_it_gets() {
+    // The teeth of the property above: otherwise a decision that looks at nothing would pass it.
+    let changed = RefCell::new([0_u32; 3]);
+    hold((arb_world(), arb_hidden()), 150, |(world, hidden)| {
+        let (with, may) = with(&world, &hidden);
+        prop_assume!(may);
+        let (before, after) = (world.decide(), with.decide());
+        let kind = match hidden {
+            Hidden::Fold(..) => 0,
+            Hidden::Finding(..) => 1,
+            Hidden::Evidence(..) => 2,
+        };
+        changed.borrow_mut()[kind] += u32::from(seen(&before.outcome) != seen(&after.outcome));
+        Ok(released(&before).is_some())
+    });
+    assert!(changed.borrow().iter().all(|&n| n >= 5), "{changed:?}");
+}
+
+#[test]
+fn i5_taking_out_all_that_is_hidden_changes_nothing() {
+    hold(arb_world(), 300, |mut world| {
+        world.dossier.findings.iter_mut().for_each(|finding| finding.gov = None);
+        let before = world.decide();
+        prop_assert_eq!(seen(&before.outcome), seen(&bare(&world).decide().outcome));
+        Ok(released(&before).is_some())
+    });
+}
+
+#[test]
+fn i6_tightening_never_publishes_more() {
+    // Where hidden evidence may speak against a role, a lower ceiling hides that too; so it may where a
+    // hidden tag forbids. Neither is in these worlds: non-interference wins over monotony there.
+    hold((arb_world(), 0..16_u8, any::<prop::sample::Index>()), 200, |(world, which, index)| {
+        let mut tight = world.clone();
+        let scope = &mut tight.agreement.scope;
+        match which {
+            0 => scope.min_risk = scope.min_risk.saturating_add(10).min(100),
+            1 => scope.min_confidence = scope.min_confidence.saturating_add(10).min(100),
+            2 => scope.max_age /= 4,
+            3 => scope.min_age += 20 * 3_600_000,
+            4 => drop(scope.roles.remove(&Role::C2)),
+            5 => drop(scope.indicator_types.remove(&IndicatorType::Ipv4)),
+            6 => drop(scope.verdicts.remove(&Verdict::Suspicious)),
+            7 => scope.countries = Countries::Only(["TH".to_owned()].into()),
+            8 => scope.nexus_min_confidence = scope.nexus_min_confidence.max(70),
+            9 => scope.nexus_unknown = Unknown::Deny,
+            10 => scope.require_notify = true,
+            11 => scope.gov_assets = GovAssets::Exclude,
+            12 => drop(scope.nexus.remove(&NexusKind::Hosting)),
+            13 => tight.agreement.ceiling = CLEAR,
+            14 => tight.agreement.ceiling.tlp = Tlp::Green,
+            _ => {
+                let all: Vec<&str> = world.agreement.fields.iter().map(|(path, _)| path).collect();
+                let out = all[index.index(all.len())];
+                tight.agreement.fields = Default::default();
+                for field in crate::share::fields::FIELDS {
+                    if let Some(op) = world.agreement.fields.op(field.path).filter(|_| field.path != out) {
+                        tight.agreement.fields.allow(field, op);
+                    }
+                }
+            }
+        }
+        let (loose, tight) = (world.decide(), tight.decide());
+        let Some(less) = released(&tight) else { return Ok(false) };
+        let Some(more) = released(&loose) else {
+            return Err(TestCaseError::fail(format!("{which} published what {} stopped", seen(&loose.outcome))));
+        };
+        let (mut of_less, mut of_more) = (BTreeSet::new(), BTreeSet::new());
+        paths(&less.fields, "", &mut of_less);
+        paths(&more.fields, "", &mut of_more);
+        prop_assert!(of_less.is_subset(&of_more), "{which}: {of_less:?}");
+        Ok(true)
+    });
+}
+
+#[test]
+fn i7_the_same_input_gives_the_same_bytes() {
+    hold(arb_world(), 300, |world| {
+        let (first, second) = (world.decide(), world.clone().decide());
+        prop_assert_eq!(seen(&first.outcome), seen(&second.outcome));
+        prop_assert_eq!(seen(&first.outcome), seen(&world.explain().outcome));
+        Ok(released(&first).is_some())
+    });
+}
+
+#[test]
+fn i9_whatever_is_used_was_given_to_this_recipient_for_all_purposes() {
+    hold(arb_world(), 300, |world| {
+        let used = RefCell::new(Vec::new());
+        let decision = world.decide_by(&|projection, role| {
+            let mut used = used.borrow_mut();
+            for fold in &projection.folds {
+                used.push(fold_may(&world, fold));
+            }
+            for (finding, evidence) in &projection.findings {
+                used.push(finding_may(&world, finding));
+                let terms = &world.book.sources[&finding.source];
+                used.extend(evidence.iter().map(|evidence| may(&world, terms, terms.narrow(evidence.tlp, evidence.pap))));
+            }
+            form(projection, role, world.now)
+        });
+        prop_assert!(used.borrow().iter().all(|&may| may));
+        Ok(released(&decision).is_some())
+    });
+}
+
+#[test]
+fn i10_limited_to_countries_means_a_link_to_one_of_them() {
+    let only = prop_oneof![Just("TH"), Just("SG"), Just("DE")];
+    hold((arb_world(), only), 200, |(mut world, country)| {
+        world.agreement.scope.countries = Countries::Only([country.to_owned()].into());
+        world.agreement.scope.nexus_unknown = Unknown::Deny;
+        let decision = world.decide();
+        let Some(release) = released(&decision) else { return Ok(false) };
+        let scope = &world.agreement.scope;
+        let is_linked = release.lead.nexus.iter().any(|nexus| {
+            nexus.country == country
+                && scope.nexus.contains(&nexus.kind)
+                && nexus.confidence >= scope.nexus_min_confidence
+        });
+        prop_assert!(is_linked, "{:?}", release.lead.nexus);
+        Ok(true)
+    });
+}
+
+#[test]
+fn i12_nothing_rests_on_the_recipients_own_contribution() {
+    hold((arb_world(), arb_fold()), 200, |(mut world, mut own)| {
+        world.agreement.scope.echo = Echo::Suppress;
+        let before = world.decide();
+        let mut with = world.clone();
+        own.reporter = "its-own".to_owned();
+        own.role = world.role;
+        own.marking = CLEAR;
+        let org = Some(world.agreement.recipient.id.clone());
+        let party = Party { org, terms: super::world::open_terms() };
+        with.book.reporters.insert(own.reporter.clone(), party);
+        with.dossier.folds.push(own);
+        prop_assert_eq!(seen(&before.outcome), seen(&with.decide().outcome));
+        // Alone, it justifies nothing; somebody else's does.
+        let mut alone = with.clone();
+        alone.dossier.folds.retain(|fold| fold.reporter == "its-own");
+        prop_assert!(released(&alone.decide()).is_none());
+        Ok(released(&before).is_some())
+    });
+}
+
+#[test]
+fn i15_other_agreements_change_nothing() {
+    let others: Vec<Agreement> = [HUB, UNIT, PEER, DESK, OPEN].map(sound).into();
+    hold((arb_world(), Just(others).prop_shuffle(), 0..6_usize), 300, |(world, others, count)| {
+        let alone = world.decide();
+        let form = |projection: &Projection<'_>, role: Role| form(projection, role, world.now);
+        let mut cache = Cache::default();
+        for other in others.iter().take(count) {
+            world.subject(other).decide(&form, None, &mut cache, false);
+        }
+        let among = world.subject(&world.agreement).decide(&form, None, &mut cache, false);
+        prop_assert_eq!(seen(&alone.outcome), seen(&among.outcome));
+        Ok(released(&alone).is_some())
+    });
+}
+
+/// The world publishes; changed like this, it is refused by this clause.
+#[track_caller]
+fn denied(fixture: &str, clause: &str, change: impl Fn(&mut World)) {
+    let control = World::standard(fixture);
+    assert!(released(&control.decide()).is_some(), "control: {}", seen(&control.decide().outcome));
+    let mut world = control;
+    change(&mut world);
+    match world.decide().outcome {
+        Outcome::Release(_) => panic!("published"),
+        Outcome::Refused { clause: got, .. } => assert_eq!(got, clause),
+    }
+}
+
+/// The world publishes both before and after this.
+#[track_caller]
+fn allowed(fixture: &str, change: impl Fn(&mut World)) {
+    let mut world = World::standard(fixture);
+    change(&mut world);
+    assert!(released(&world.decide()).is_some(), "{}", seen(&world.decide().outcome));
+}
+
+#[test]
+fn i17_whatever_is_missing_or_malformed_denies() {
+    let indicator = |kind, value: &str| {
+        let value = value.to_owned();
+        move |world: &mut World| world.dossier.indicator = Indicator { kind, value: value.clone() }
+    };
+    let invalid = |kind, value: &str| denied(HUB, "record-invalid", indicator(kind, value));
+    invalid(IndicatorType::Ipv4, "");
+    invalid(IndicatorType::Ipv4, "198.51.100");
+    invalid(IndicatorType::Ipv4, "2001:db8::1");
+    invalid(IndicatorType::Ipv4, "10.0.0.1");
+    invalid(IndicatorType::Ipv4, "127.0.0.1");
+    invalid(IndicatorType::Ipv4, "224.0.0.1");
+    invalid(IndicatorType::Ipv6, "198.51.100.7");
+    invalid(IndicatorType::Ipv6, "fe80::1");
+    invalid(IndicatorType::Ipv6, "fd00::1");
+    invalid(IndicatorType::Url, "a.example/x");
+    invalid(IndicatorType::Url, "mailto:joe");
+    invalid(IndicatorType::Domain, "a.exa\nmple");
+    allowed(HUB, indicator(IndicatorType::Ipv6, "2001:db8::1"));
+    allowed(HUB, indicator(IndicatorType::Domain, "a.example"));
+    denied(HUB, "no-releasable-claim", |world| world.dossier.folds.clear());
+    denied(HUB, "no-releasable-claim", |world| world.dossier.folds.iter_mut().for_each(|fold| fold.count = 0));
+    denied(HUB, "no-releasable-claim", |world| {
+        world.dossier.folds.iter_mut().for_each(|fold| fold.first_seen = fold.last_seen.plus(1));
+    });
+    denied(HUB, "no-releasable-claim", |world| world.book = Book::default());
+    // Without a source's terms, nothing of it is known; here that is the country.
+    denied(UNIT, "nexus", |world| world.book.sources.clear());
+    denied(UNIT, "nexus", |world| world.dossier.findings[1].independent = false);
+    denied(UNIT, "nexus", |world| world.dossier.findings[1].network[0].ip = "here".to_owned());
+}
+
+#[test]
+fn i17_a_lead_that_is_not_of_this_record_denies() {
+    let world = World::standard(HUB);
+    let try_with = |change: &dyn Fn(&mut Lead)| {
+        let decision = world.decide_by(&|projection, role| {
+            let mut lead = form(projection, role, world.now)?;
+            change(&mut lead);
+            Some(lead)
+        });
+        seen(&decision.outcome)
+    };
+    let invalid = "1 record-invalid None";
+    assert!(try_with(&|_| ()).starts_with('{'), "the control");
+    assert_eq!(try_with(&|lead| lead.role = Role::Phishing), invalid);
+    assert_eq!(try_with(&|lead| lead.indicator.value.push('1')), invalid);
+    assert_eq!(try_with(&|lead| lead.score.risk = 101), invalid);
+    assert_eq!(try_with(&|lead| lead.score.confidence = 101), invalid);
+    assert_eq!(try_with(&|lead| lead.reporters = 0), invalid);
+    assert_eq!(try_with(&|lead| lead.sightings = 0), invalid);
+    assert_eq!(try_with(&|lead| lead.time.last_seen = lead.time.first_seen.plus(-1)), invalid);
+    // A lead that knows of something stricter than was chosen.
+    assert_eq!(try_with(&|lead| lead.tlp = Tlp::Red), "4 record-invalid None");
+    let none = world.decide_by(&|_, _| None);
+    assert_eq!(seen(&none.outcome), invalid);
+}
+
+fn tagged(world: &mut World, reporter: &str, tags: &[&str], overflow: u64) {
+    let seen = Seen { count: 1, first: NOW, last: NOW };
+    let kept = tags.iter().map(|tag| ((*tag).to_owned(), seen)).collect();
+    let fold = world.dossier.folds.iter_mut().find(|fold| fold.reporter == reporter).expect("a fold");
+    fold.matter = Capped { kept, overflow };
+}
+
+#[test]
+fn i18_what_no_agreement_lifts() {
+    denied(HUB, "excluded-matter", |world| tagged(world, "sensor-b", &["matter:political"], 0));
+    denied(HUB, "global-forbid", |world| tagged(world, "sensor-b", &["no-export"], 0));
+    denied(HUB, "global-forbid", |world| tagged(world, "sensor-b", &["matter:other"], 1));
+    denied(HUB, "global-forbid", |world| tagged(world, "sensor-b", &["matter:political", "no-export"], 0));
+    // Tags of another role, and of the recipient's own, forbid as well.
+    denied(HUB, "excluded-matter", |world| {
+        let mut other = fold("sensor-b", Role::Spam, CLEAR);
+        other.matter.kept = vec![("matter:religious".to_owned(), Seen { count: 1, first: NOW, last: NOW })];
+        world.dossier.folds.push(other);
+    });
+    denied(HUB, "excluded-matter", |world| {
+        tagged(world, "sensor-b", &["matter:political"], 0);
+        world.book.reporters.get_mut("sensor-b").expect("there").org = Some("org:hub".to_owned());
+    });
+    allowed(HUB, |world| tagged(world, "sensor-b", &["matter:military"], 0));
+    // A hidden one does not show, not even by what is missing.
+    allowed(HUB, |world| tagged(world, "quiet", &["matter:political", "no-export"], 3));
+    denied(HUB, "global-forbid", |world| drop(world.book.embargo.insert("ipv4:198.51.100.7".to_owned())));
+    allowed(HUB, |world| drop(world.book.embargo.insert("ipv4:198.51.100.8".to_owned())));
+    let world = World::standard(HUB);
+    for verdict in [Verdict::Benign, Verdict::Suppressed, Verdict::Unscored] {
+        let mut all = world.clone();
+        // Even if an agreement asks for it.
+        all.agreement.scope.verdicts.insert(verdict);
+        let decision = all.decide_by(&|projection, role| {
+            let mut lead = form(projection, role, all.now)?;
+            lead.score.verdict = verdict;
+            Some(lead)
+        });
+        assert_eq!(seen(&decision.outcome), "3 global-forbid None");
+    }
+}
+
+#[test]
+fn i18_government_names() {
+    let gov = |country: &str, finding: usize| {
+        let country = country.to_owned();
+        move |world: &mut World| {
+            world.dossier.findings[finding].gov = Some(Gov {
+                suffix: "gov.example".to_owned(),
+                country: country.clone(),
+                class: "central".to_owned(),
+            });
+        }
+    };
+    allowed(UNIT, gov("TH", 1));
+    denied(UNIT, "gov", gov("SG", 1));
+    // A list that may not be shown still says whose name it is.
+    denied(UNIT, "gov", |world| {
+        gov("SG", 0)(world);
+        world.book.sources.remove("lists");
+    });
+    // But not one that was asked because of somebody's sighting.
+    allowed(UNIT, |world| {
+        gov("SG", 0)(world);
+        world.book.sources.remove("lists");
+        world.dossier.findings[0].independent = false;
+        world.agreement.scope.min_risk = 0;
+    });
+    denied(UNIT, "gov", |world| {
+        gov("TH", 1)(world);
+        gov("SG", 0)(world);
+    });
+    denied(UNIT, "gov", |world| world.agreement.scope.gov_assets = GovAssets::Only);
+    allowed(UNIT, |world| {
+        gov("TH", 1)(world);
+        world.agreement.scope.gov_assets = GovAssets::Only;
+    });
+    denied(UNIT, "gov", |world| {
+        gov("SG", 1)(world);
+        world.agreement.scope.gov_assets = GovAssets::Only;
+    });
+    denied(PEER, "gov", gov("SG", 1));
+    denied(OPEN, "gov", gov("TH", 1));
+    allowed(HUB, gov("TH", 1));
+    denied(UNIT, "gov", |world| {
+        gov("TH", 1)(world);
+        world.agreement.recipient.country = None;
+    });
+}
+
+#[test]
+fn each_term_denies_alone() {
+    let terms = |change: fn(&mut Terms)| {
+        move |world: &mut World| world.book.reporters.values_mut().for_each(|party| change(&mut party.terms))
+    };
+    let no_claim = |change: fn(&mut Terms)| denied(DESK, "no-releasable-claim", terms(change));
+    no_claim(|terms| terms.tlp = Tlp::Amber);
+    no_claim(|terms| terms.pap = Pap::Amber);
+    no_claim(|terms| terms.release_to = ["le-national".to_owned()].into());
+    no_claim(|terms| drop(terms.never_to.insert("isp-abuse".to_owned())));
+    no_claim(|terms| drop(terms.never_to.insert("org:desk".to_owned())));
+    no_claim(|terms| drop(terms.never_to.insert("*".to_owned())));
+    no_claim(|terms| drop(terms.purposes.remove(&crate::sighting::Purpose::Remediation)));
+    no_claim(|terms| terms.notify_affected = Notify::MustNot);
+    let still = |change: fn(&mut Terms)| allowed(DESK, |world| {
+        // The hidden reporter stays hidden.
+        let hidden = world.book.reporters.remove("quiet");
+        terms(change)(world);
+        world.book.reporters.extend(hidden.map(|hidden| ("quiet".to_owned(), hidden)));
+    });
+    still(|terms| terms.tlp = Tlp::Green);
+    still(|terms| terms.pap = Pap::Green);
+    still(|terms| terms.release_to = ["org:desk".to_owned()].into());
+    still(|terms| terms.release_to = ["isp-abuse".to_owned()].into());
+    still(|terms| drop(terms.never_to.insert("public".to_owned())));
+    still(|terms| drop(terms.purposes.remove(&crate::sighting::Purpose::CrimePrevention)));
+}

@@ -1,0 +1,259 @@
+//! The ledger: one entry for each disclosure, and for each that was stopped, in a chain per agreement.
+//!
+//! An entry holds no value that was disclosed, only a salted commitment to it, so the ledger is no
+//! second database of what it protects (`sharing.md` 4.4). Entries are JSON in a fixed order of keys; the
+//! last key is the digest of all bytes before it, and each entry names the digest of the one before. A
+//! change, a removal or a reordering shows; a tail that was cut off does not, unless somebody else holds
+//! a later digest ([`verify`]).
+
+mod verify;
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use crate::score::Verdict;
+use crate::sighting::{IndicatorType, Pap, Purpose, Role, Timestamp, Tlp};
+
+pub use verify::{Fault, FaultKind, Message, Report, Told, verify, verify_messages};
+
+/// What an entry is about, before it has a place in the chain.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Draft {
+    /// As [`super::keyed::disclosure_id`].
+    pub disclosure_id: String,
+    /// Which version of it; counts from 1.
+    pub disclosure_version: u64,
+    /// When it was decided.
+    pub decided_at: Timestamp,
+    /// Under which agreement.
+    pub agreement: AgreementRef,
+    /// Who tells.
+    pub provider: String,
+    /// Who is told.
+    pub recipient: String,
+    /// What for.
+    pub purposes: Vec<Purpose>,
+    /// On which grounds.
+    pub legal_basis: Vec<String>,
+    /// As what it was seen.
+    pub role: Role,
+    /// What type of indicator.
+    pub indicator_type: IndicatorType,
+    /// As [`commitment`].
+    pub commitment: String,
+    /// What the message is.
+    pub output: Output,
+    /// Its marking.
+    pub tlp: Tlp,
+    /// As `tlp`, for actions.
+    pub pap: Pap,
+    /// Of the projection.
+    pub risk: u8,
+    /// Of the projection.
+    pub confidence: u8,
+    /// Of the projection.
+    pub verdict: Verdict,
+    /// What it was made from.
+    pub versions: Versions,
+}
+
+/// An agreement as an entry names it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AgreementRef {
+    /// Its name.
+    pub id: String,
+    /// Its version.
+    pub version: u32,
+    /// `sha256:` and the hex digest of its file.
+    pub digest: String,
+}
+
+/// The message of a disclosure.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Output {
+    /// Its form.
+    pub format: String,
+    /// Its length.
+    pub bytes: u64,
+    /// Where it goes.
+    pub topic: String,
+    /// Its key there.
+    pub key: String,
+}
+
+/// The model and the data that a disclosure was made from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Versions {
+    /// Name, version and digest of the model.
+    pub model: String,
+    /// By enricher: its build.
+    pub sources: BTreeMap<String, String>,
+}
+
+/// What became of a disclosure.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Kind {
+    /// It was disclosed.
+    Disclosed,
+    /// It was stopped.
+    Stopped {
+        /// Why: a stable code.
+        reason: String,
+        /// The `disclosed` entry of this chain that it takes back before delivery, if there is one.
+        stops: Option<u64>,
+    },
+}
+
+/// An entry as it is written, but for its own digest. The order of fields is the order of keys.
+#[derive(Serialize)]
+struct Entry<'a> {
+    kind: &'static str,
+    disclosure_id: &'a str,
+    disclosure_version: u64,
+    seq: u64,
+    prev: String,
+    decided_at: Timestamp,
+    logged_at: Timestamp,
+    agreement: &'a AgreementRef,
+    provider: &'a str,
+    recipient: &'a str,
+    purposes: &'a [Purpose],
+    legal_basis: &'a [String],
+    role: Role,
+    indicator_type: IndicatorType,
+    commitment: &'a str,
+    output: &'a Output,
+    tlp: Tlp,
+    pap: Pap,
+    risk: u8,
+    confidence: u8,
+    verdict: Verdict,
+    versions: &'a Versions,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    stops: Option<u64>,
+}
+
+/// The end of one agreement's chain.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Chain {
+    /// The last entry's number; 0 before the first.
+    pub seq: u64,
+    /// The last entry's digest; zero before the first.
+    pub hash: [u8; 32],
+}
+
+/// Why stored bytes are not a chain.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ChainError {
+    /// Another binary wrote it.
+    #[error("a chain of format {0}, which this binary does not know")]
+    UnknownFormat(u8),
+    /// Damaged.
+    #[error("a damaged chain")]
+    Damaged,
+}
+
+impl Chain {
+    const FORMAT: u8 = 1;
+
+    /// The stored form: a format byte, the number in eight bytes, big-endian, the digest.
+    pub fn encode(&self) -> Vec<u8> {
+        let mut bytes = vec![Self::FORMAT];
+        bytes.extend(self.seq.to_be_bytes());
+        bytes.extend(self.hash);
+        bytes
+    }
+
+    /// A chain from its stored form.
+    ///
+    /// # Errors
+    /// An unknown format, or damage. Both must stop the process: a chain begun anew would fork.
+    pub fn decode(bytes: &[u8]) -> Result<Self, ChainError> {
+        let Some((&format, rest)) = bytes.split_first() else { return Err(ChainError::Damaged) };
+        if format != Self::FORMAT {
+            return Err(ChainError::UnknownFormat(format));
+        }
+        let Some((seq, hash)) = rest.split_first_chunk::<8>() else { return Err(ChainError::Damaged) };
+        let Ok(hash) = <[u8; 32]>::try_from(hash) else { return Err(ChainError::Damaged) };
+        Ok(Self { seq: u64::from_be_bytes(*seq), hash })
+    }
+}
+
+/// Appends an entry to the chain and gives its bytes. `now` is when it is written.
+pub fn append(chain: &mut Chain, kind: &Kind, draft: &Draft, now: Timestamp) -> Vec<u8> {
+    let (name, reason, stops) = match kind {
+        Kind::Disclosed => ("disclosed", None, None),
+        Kind::Stopped { reason, stops } => ("stopped", Some(reason.as_str()), *stops),
+    };
+    let entry = Entry {
+        kind: name,
+        disclosure_id: &draft.disclosure_id,
+        disclosure_version: draft.disclosure_version,
+        seq: chain.seq + 1,
+        prev: hex::encode(chain.hash),
+        decided_at: draft.decided_at,
+        logged_at: now,
+        agreement: &draft.agreement,
+        provider: &draft.provider,
+        recipient: &draft.recipient,
+        purposes: &draft.purposes,
+        legal_basis: &draft.legal_basis,
+        role: draft.role,
+        indicator_type: draft.indicator_type,
+        commitment: &draft.commitment,
+        output: &draft.output,
+        tlp: draft.tlp,
+        pap: draft.pap,
+        risk: draft.risk,
+        confidence: draft.confidence,
+        verdict: draft.verdict,
+        versions: &draft.versions,
+        reason,
+        stops,
+    };
+    let mut bytes = serde_json::to_vec(&entry).expect("texts and numbers are JSON");
+    *chain = Chain { seq: entry.seq, hash: Sha256::digest(&bytes).into() };
+    // The digest is of the entry without it: the last brace gives way to one more key.
+    bytes.pop();
+    bytes.extend_from_slice(HASH_KEY.as_bytes());
+    bytes.extend_from_slice(hex::encode(chain.hash).as_bytes());
+    bytes.extend_from_slice(b"\"}");
+    bytes
+}
+
+/// What stands between an entry and its digest.
+const HASH_KEY: &str = ",\"hash\":\"";
+
+/// The bytes of an entry without its digest, and the digest that it states; none when it has none.
+fn split(bytes: &[u8]) -> Option<(Vec<u8>, [u8; 32])> {
+    let rest = bytes.strip_suffix(b"\"}")?;
+    let (rest, digits) = rest.split_at_checked(rest.len().checked_sub(64)?)?;
+    let body = rest.strip_suffix(HASH_KEY.as_bytes())?;
+    let mut hash = [0; 32];
+    hex::decode_to_slice(digits, &mut hash).ok()?;
+    // Digits in capitals would be the same number in other bytes.
+    if digits.iter().any(u8::is_ascii_uppercase) {
+        return None;
+    }
+    let mut body = body.to_vec();
+    body.push(b'}');
+    Some((body, hash))
+}
+
+/// What an entry holds in place of its message: `sha256:` and the digest of salt and message. None for
+/// a salt that is not 64 hexadecimal digits.
+pub fn commitment(salt: &str, message: &[u8]) -> Option<String> {
+    let mut bytes = [0; 32];
+    hex::decode_to_slice(salt, &mut bytes).ok()?;
+    let digest = Sha256::new().chain_update(bytes).chain_update(message).finalize();
+    Some(format!("sha256:{}", hex::encode(digest)))
+}
+
