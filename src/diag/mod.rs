@@ -4,12 +4,20 @@
 //! it found and goes on, so that all problems of a file are shown at once. This room knows nothing
 //! of what the files mean.
 
+mod closest;
 mod read;
 mod render;
+mod shape;
+mod values;
 
+use std::borrow::Cow;
 use std::ops::Range;
 use std::sync::Arc;
 
+use schemars::{JsonSchema, Schema, SchemaGenerator};
+use serde::{Deserialize, Deserializer};
+
+pub use closest::closest;
 pub use read::{read, schema_of};
 
 /// A text that was read from somewhere, with the name to show for it.
@@ -55,6 +63,34 @@ impl<T> Spanned<T> {
     /// The place of this value in `source`.
     pub fn place(&self, source: &Arc<Source>) -> Option<Place> {
         self.span.clone().map(|span| Place { source: source.clone(), span })
+    }
+}
+
+/// Only the TOML reader knows places; from anything else this fails.
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Spanned<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let spanned = toml::Spanned::<T>::deserialize(deserializer)?;
+        let span = spanned.span();
+        Ok(Self { value: spanned.into_inner(), span: Some(span) })
+    }
+}
+
+/// The schema of `T`: a place is no part of what is written.
+impl<T: JsonSchema> JsonSchema for Spanned<T> {
+    fn inline_schema() -> bool {
+        T::inline_schema()
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        T::schema_name()
+    }
+
+    fn schema_id() -> Cow<'static, str> {
+        T::schema_id()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        T::json_schema(generator)
     }
 }
 
