@@ -198,3 +198,53 @@ pub struct Gov {
     /// `central`, `local`, `military` or `police`.
     pub class: String,
 }
+
+/// The settings of one enricher. Stand-in.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub enum EnricherSettings {
+    /// GeoIP databases.
+    Geoip(FileSettings),
+    /// Lists of names.
+    Names(FileSettings),
+    /// Lists of bad things.
+    Reputation(FileSettings),
+}
+
+/// Stand-in.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct FileSettings {
+    /// Its name. Default: the kind's.
+    pub name: Option<String>,
+    /// The file.
+    pub path: crate::diag::Spanned<String>,
+    /// Its terms.
+    pub terms: Option<crate::sighting::Terms>,
+}
+
+impl EnricherSettings {
+    /// Its name.
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Geoip(file) => file.name.as_deref().unwrap_or("geoip"),
+            Self::Names(file) => file.name.as_deref().unwrap_or("names"),
+            Self::Reputation(file) => file.name.as_deref().unwrap_or("reputation"),
+        }
+    }
+
+    /// The files that it is loaded from.
+    pub fn files(&self) -> Vec<&crate::diag::Spanned<String>> {
+        match self {
+            Self::Geoip(file) | Self::Names(file) | Self::Reputation(file) => vec![&file.path],
+        }
+    }
+
+    /// The enricher of these files' bytes.
+    ///
+    /// # Errors
+    /// What is wrong with them.
+    pub fn load(&self, files: &[Vec<u8>]) -> Result<Option<Box<dyn Enricher>>, String> {
+        if files.iter().any(Vec::is_empty) { Err("an empty file".to_owned()) } else { Ok(None) }
+    }
+}

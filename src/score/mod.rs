@@ -3,7 +3,7 @@
 //! All arithmetic is in whole hundredths of log-odds, in a fixed order, with `libm`: the same
 //! inputs give the same bytes on every machine.
 
-mod model;
+pub mod model;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};

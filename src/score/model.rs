@@ -7,6 +7,23 @@ use crate::sighting::{IndicatorType, Role, Timestamp};
 #[derive(Debug, Clone, Default)]
 pub struct Model {}
 
+/// A model as written. Stand-in.
+#[derive(Debug, serde::Deserialize, schemars::JsonSchema)]
+pub struct Written {
+    /// Its name.
+    pub name: String,
+}
+
+impl Model {
+    /// Reads a model's file. Stand-in.
+    pub fn read(
+        source: &std::sync::Arc<crate::diag::Source>,
+        findings: &mut crate::diag::Findings,
+    ) -> Option<Self> {
+        crate::diag::read::<Written>(source, findings).map(|_| Self {})
+    }
+}
+
 pub(super) fn score(
     _model: &Model,
     _kind: IndicatorType,
