@@ -9,19 +9,60 @@ use crate::diag::{Finding, Findings, Place, Source};
 pub struct Agreement {
     /// Its id.
     pub id: String,
-    /// The recipient's organisation.
-    pub recipient: String,
-    /// The recipient's kind.
-    pub kind: String,
+    /// Who is told.
+    pub recipient: Recipient,
     /// The audience topic.
     pub topic: String,
+    topic_place: Option<Place>,
+}
+
+/// Who is told. Stand-in.
+#[derive(Debug, Clone)]
+pub struct Recipient {
+    /// `org:...`.
+    pub id: String,
+}
+
+impl Agreement {
     /// Where the topic is written.
-    pub topic_place: Option<Place>,
+    pub fn topic_place(&self) -> Option<Place> {
+        self.topic_place.clone()
+    }
 }
 
 /// The kinds of audience (`sharing.md` 6.1). Stand-in.
-pub const KINDS: [&str; 7] =
-    ["le-international", "le-national", "cert-national", "isp-abuse", "vendor-peer", "sector-isac", "public"];
+#[derive(Debug, Clone, Copy)]
+pub enum AudienceKind {
+    /// Police across countries.
+    LeInternational,
+    /// Police of one country.
+    LeNational,
+    /// CERT.
+    CertNational,
+    /// Those who run networks.
+    IspAbuse,
+    /// A company of the trade.
+    VendorPeer,
+    /// A sharing centre.
+    SectorIsac,
+    /// Anybody.
+    Public,
+}
+
+impl AudienceKind {
+    /// The name in files.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::LeInternational => "le-international",
+            Self::LeNational => "le-national",
+            Self::CertNational => "cert-national",
+            Self::IspAbuse => "isp-abuse",
+            Self::VendorPeer => "vendor-peer",
+            Self::SectorIsac => "sector-isac",
+            Self::Public => "public",
+        }
+    }
+}
 
 /// Reads and checks one file. Stand-in.
 pub fn parse(source: &Arc<Source>, findings: &mut Findings) -> Option<Agreement> {
@@ -33,8 +74,7 @@ pub fn parse(source: &Arc<Source>, findings: &mut Findings) -> Option<Agreement>
         let at = source.text.find(&format!("\"{topic}\""))?;
         Some(Agreement {
             id: text(table.get("id"))?,
-            recipient: text(recipient.get("id"))?,
-            kind: text(recipient.get("kind"))?,
+            recipient: Recipient { id: text(recipient.get("id"))? },
             topic_place: Some(Place { source: source.clone(), span: at..at + topic.len() + 2 }),
             topic,
         })
