@@ -193,6 +193,16 @@ impl Findings {
         self.list.iter().any(|finding| finding.severity == Severity::Error)
     }
 
+    /// Shows another text of the same length in place of a source, such as one without its secrets.
+    pub fn show_instead(&mut self, source: &Arc<Source>, shown: &Arc<Source>) {
+        let places = self.list.iter_mut().flat_map(|finding| {
+            finding.place.iter_mut().chain(finding.also.iter_mut().map(|(place, _)| place))
+        });
+        for place in places.filter(|place| Arc::ptr_eq(&place.source, source)) {
+            place.source = shown.clone();
+        }
+    }
+
     /// All of them as text for a terminal, by file and place, without colours.
     pub fn render(&self) -> String {
         render::render(&self.list)
