@@ -54,10 +54,12 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
 
 /// Creates the topics that are ours.
 ///
-/// MERGE: call `crate::stream::kafka::create_topics` here.
+/// MERGE: `crate::stream::kafka::create_topics` belongs here, with the client's properties revealed and
+/// each of these as its own `TopicSpec` (name, partitions, replication, settings).
 fn create(kafka: &Kafka, specs: &[TopicSpec]) -> anyhow::Result<()> {
-    let _ = (kafka, specs.iter().filter(|spec| spec.is_ours));
-    anyhow::bail!("`--create` is not connected yet: run the printed commands")
+    let ours = specs.iter().filter(|spec| spec.is_ours).count();
+    let replication = kafka.replication;
+    anyhow::bail!("cannot create {ours} topics on {replication} brokers yet: run the printed commands")
 }
 
 /// One shell command a topic.
@@ -69,7 +71,7 @@ fn kafka(kafka: &Kafka, specs: &[TopicSpec]) -> String {
     let one = |spec: &TopicSpec| {
         let (note, name, replication) = (spec.note, quoted(&spec.name), spec.replication);
         let Some(partitions) = spec.partitions else {
-            return format!("# {note}\n#   {name}: max.message.bytes {}\n", spec.max_message_bytes);
+            return format!("# {note}\n#   {name}: max.message.bytes at most {}\n", spec.max_message_bytes);
         };
         let settings: Vec<String> = spec
             .settings()
@@ -91,7 +93,7 @@ fn strimzi(cluster: &str, specs: &[TopicSpec]) -> String {
     let one = |spec: &TopicSpec| {
         let Some(partitions) = spec.partitions else {
             return format!(
-                "# {}\n#   {}: max.message.bytes {}\n",
+                "# {}\n#   {}: max.message.bytes at most {}\n",
                 spec.note, spec.name, spec.max_message_bytes
             );
         };

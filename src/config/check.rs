@@ -170,10 +170,12 @@ pub(super) fn embargoed(entry: &Spanned<String>) -> Option<Indicator> {
     is_plain.then_some(indicator)
 }
 
-/// Whether terms name audiences that there are. `orgs` are those of reporters and recipients.
+/// Whether terms name audiences that there are. `orgs` are those of reporters and recipients; `place` is
+/// that of the table with the terms in it.
 pub(super) fn terms(terms: &Terms, place: Option<&Place>, orgs: &BTreeSet<&str>, findings: &mut Findings) {
     let kinds = rooms::AUDIENCES.map(AudienceKind::as_str);
     for name in terms.release_to.iter().chain(&terms.never_to) {
+        let here = || place.map(|place| place_of_text(place, name));
         if name == "*" || kinds.contains(&name.as_str()) || orgs.contains(name.as_str()) {
             continue;
         }
@@ -183,9 +185,7 @@ pub(super) fn terms(terms: &Terms, place: Option<&Place>, orgs: &BTreeSet<&str>,
                 None => "no reporter and no agreement is of that organisation".to_owned(),
             };
             findings.push(
-                Finding::warning("unknown-org", format!("nothing else names `{name}`"))
-                    .at(place.cloned())
-                    .help(help),
+                Finding::warning("unknown-org", format!("nothing else names `{name}`")).at(here()).help(help),
             );
         } else {
             let help = match closest(name, kinds.iter().copied()) {
@@ -193,9 +193,7 @@ pub(super) fn terms(terms: &Terms, place: Option<&Place>, orgs: &BTreeSet<&str>,
                 None => format!("an organisation `org:...`, `*`, or one of {}", kinds.join(", ")),
             };
             findings.push(
-                Finding::error("unknown-audience", format!("`{name}` is no audience"))
-                    .at(place.cloned())
-                    .help(help),
+                Finding::error("unknown-audience", format!("`{name}` is no audience")).at(here()).help(help),
             );
         }
     }
@@ -205,6 +203,27 @@ pub(super) fn terms(terms: &Terms, place: Option<&Place>, orgs: &BTreeSet<&str>,
                 .at(place.cloned())
                 .help("name the `purposes` that it may be used for"),
         );
+    }
+}
+
+/// Where a text stands in a table: terms carry no places of their own, as they are no setting of this
+/// room. The table itself, if the text is written in some other way than in plain quotes.
+fn place_of_text(table: &Place, text: &str) -> Place {
+    let source = &table.source.text;
+    let start = table.span.start;
+    // The span of `[table]` is its header, and what is in it goes on to the next one.
+    let end = if source[start..].starts_with('[') {
+        source[start..].find("\n[").map_or(source.len(), |at| start + at)
+    } else {
+        table.span.end
+    };
+    let quoted = format!("\"{text}\"");
+    match source[start..end].find(&quoted) {
+        Some(at) => {
+            let span = start + at..start + at + quoted.len();
+            Place { source: table.source.clone(), span }
+        }
+        None => table.clone(),
     }
 }
 

@@ -91,14 +91,14 @@ pub struct Kafka {
     #[serde(default = "default_transaction_timeout")]
     pub transaction_timeout: Spanned<Length>,
     /// Bytes of the largest raw record: key, value and headers. Raw topics must not take larger ones.
-    /// Default 1048576.
+    /// At most 64 MiB. Default 1048576.
     #[serde(default = "default_largest_record")]
-    #[schemars(range(min = 1024, max = 134217728))]
+    #[schemars(range(min = 1024, max = 67108864))]
     pub largest_record: Spanned<u32>,
     /// The largest `max.message.bytes` that the cluster lets a topic have. Default: as much as
     /// `largest_record` needs.
     #[serde(default)]
-    #[schemars(range(min = 1048576, max = 268435456))]
+    #[schemars(range(min = 1048576))]
     pub max_message_bytes: Option<Spanned<u32>>,
 }
 

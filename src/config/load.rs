@@ -218,7 +218,9 @@ impl Reader<'_> {
         findings: &mut Findings,
     ) -> Vec<Agreement> {
         let mut agreements = Vec::new();
-        for path in &file.share.agreements {
+        let mut seen = BTreeSet::new();
+        // What is listed twice is one fault, and not one of the agreement.
+        for path in file.share.agreements.iter().filter(|path| seen.insert(path.value.as_str())) {
             let agreement = self.source(path, source, findings);
             agreements.extend(agreement.and_then(|source| rooms::agreement(&source, findings)));
         }

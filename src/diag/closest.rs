@@ -4,7 +4,8 @@
 /// one edit in three letters. The first of equals.
 pub fn closest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let word: Vec<char> = word.to_lowercase().chars().collect();
-    let limit = (word.len() / 3).max(1);
+    // Any single letter is one edit away from any other.
+    let limit = if word.len() < 2 { 0 } else { (word.len() / 3).max(1) };
     candidates
         .into_iter()
         .map(|candidate| (edits(&word, &candidate.to_lowercase().chars().collect::<Vec<_>>()), candidate))
@@ -52,6 +53,7 @@ mod tests {
         check("reporter", Some("reporters"));
         check("max-sightings", Some("max_sightings"));
         check("colour", None);
+        check("t", None);
         check("", None);
     }
 }

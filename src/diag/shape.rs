@@ -17,17 +17,16 @@ use toml::de::{DeArray, DeInteger, DeString, DeTable, DeValue};
 
 use super::{Finding, Findings, Place, Source, closest};
 
-/// Checks and prepares the tree; false if anything stops reading it. With syntax errors at the
-/// `broken` places, parts of the tree may be lost, so what depends on the whole is not reported.
+/// Checks and prepares the tree; false if anything stops reading it. Where it `is_part` of what was
+/// written, as after syntax errors, missing keys are not reported.
 pub(super) fn check(
     table: &mut Spanned<DeTable<'_>>,
     schema: &Value,
-    broken: &[Range<usize>],
+    is_part: bool,
     source: &Arc<Source>,
     findings: &mut Findings,
 ) -> bool {
-    let lines = broken.iter().map(|span| lines_of(&source.text, span)).collect();
-    let mut walker = Walker { root: schema, source, broken: lines, findings, is_shapely: true };
+    let mut walker = Walker { root: schema, source, is_part, findings, is_shapely: true };
     let span = table.span();
     // The root is a table by TOML's own rules; anything else is a fault of the caller's type.
     if let Some(choice) = walker.choices(schema).first().copied() {
@@ -47,16 +46,13 @@ struct Choice<'a> {
 struct Walker<'a> {
     root: &'a Value,
     source: &'a Arc<Source>,
-    broken: Vec<Range<usize>>,
+    is_part: bool,
     findings: &'a mut Findings,
     is_shapely: bool,
 }
 
 impl<'a> Walker<'a> {
     fn push(&mut self, finding: Finding, span: Range<usize>) {
-        if self.broken.iter().any(|lines| lines.contains(&span.start)) {
-            return;
-        }
         self.is_shapely &= finding.severity != super::Severity::Error;
         self.findings.push(finding.at(Some(Place { source: self.source.clone(), span })));
     }
@@ -156,7 +152,7 @@ impl<'a> Walker<'a> {
                 _ => {}
             }
         }
-        if !self.broken.is_empty() {
+        if self.is_part {
             return;
         }
         let required = schema.get("required").and_then(Value::as_array);
@@ -307,7 +303,7 @@ impl<'a> Walker<'a> {
 
 /// The bytes of the whole lines that a span touches; from a header on, those up to the next header,
 /// as what follows a lost header stands in the wrong table.
-fn lines_of(text: &str, span: &Range<usize>) -> Range<usize> {
+pub(super) fn lines_of(text: &str, span: &Range<usize>) -> Range<usize> {
     let start = text.floor_char_boundary(span.start);
     let end = text.floor_char_boundary(span.end.max(start));
     let from = text[..start].rfind('\n').map_or(0, |at| at + 1);

@@ -51,7 +51,7 @@ pub(super) fn deserialise<T: DeserializeOwned>(
             }
         };
         // Every turn leaves one place fewer that can be refused, so this ends.
-        let Some(next) = next else { return None };
+        let next = next?;
         match try_read::<T>(&next) {
             Ok(_) => return None,
             Err(further) => (table, error) = (next, further),

@@ -568,3 +568,34 @@ fn all_syntax_errors_and_the_shape_of_the_rest() {
         "#]],
     );
 }
+
+/// A file in which every value is good, to be spoilt.
+const GOOD: &str = "name = \"x\"\nfrom = 2026-02-01T00:00:00Z\nwaits = [\"1s\", \"2s\"]\nroles = [\"c2\"]\n\
+                    [expire]\nc2 = \"1d\"\n[[source]]\nfile = { path = \"ü\" }\n[inner]\npath = 'a'\n";
+
+proptest::proptest! {
+    /// Whatever is written: nothing panics, and a file is read if and only if it has no errors.
+    #[test]
+    fn any_text(text in "[ -~\n\tü]{0,120}") {
+        one(&text);
+    }
+
+    /// A good file with a piece taken out and another put in.
+    #[test]
+    fn any_slip_of_the_pen(at in 0..GOOD.len(), length in 0..12usize, put in "[\\[\\]{}=\"'a-f0-9.,\n -]{0,6}") {
+        let from = GOOD.floor_char_boundary(at);
+        let to = GOOD.floor_char_boundary((at + length).min(GOOD.len())).max(from);
+        one(&format!("{}{put}{}", &GOOD[..from], &GOOD[to..]));
+    }
+}
+
+fn one(text: &str) {
+    let mut findings = Findings::default();
+    let file = read::<File>(&Source::new("a.toml", text), &mut findings);
+    assert_eq!(file.is_none(), findings.has_errors(), "{text}");
+    for finding in findings.list() {
+        let place = finding.place.as_ref().expect("every finding of the reader has a place");
+        assert!(place.span.start <= place.span.end && place.span.end <= text.len(), "{text}");
+    }
+    findings.render();
+}
