@@ -4,12 +4,20 @@
 //! it found and goes on, so that all problems of a file are shown at once. This room knows nothing
 //! of what the files mean.
 
+mod closest;
 mod read;
 mod render;
+mod shape;
+mod values;
 
+use std::borrow::Cow;
 use std::ops::Range;
 use std::sync::Arc;
 
+use schemars::{JsonSchema, Schema, SchemaGenerator};
+use serde::{Deserialize, Deserializer};
+
+pub use closest::closest;
 pub use read::{read, schema_of};
 
 /// A text that was read from somewhere, with the name to show for it.
@@ -55,6 +63,34 @@ impl<T> Spanned<T> {
     /// The place of this value in `source`.
     pub fn place(&self, source: &Arc<Source>) -> Option<Place> {
         self.span.clone().map(|span| Place { source: source.clone(), span })
+    }
+}
+
+/// Only the TOML reader knows places; from anything else this fails.
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Spanned<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let spanned = toml::Spanned::<T>::deserialize(deserializer)?;
+        let span = spanned.span();
+        Ok(Self { value: spanned.into_inner(), span: Some(span) })
+    }
+}
+
+/// The schema of `T`: a place is no part of what is written.
+impl<T: JsonSchema> JsonSchema for Spanned<T> {
+    fn inline_schema() -> bool {
+        T::inline_schema()
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        T::schema_name()
+    }
+
+    fn schema_id() -> Cow<'static, str> {
+        T::schema_id()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        T::json_schema(generator)
     }
 }
 
@@ -157,31 +193,18 @@ impl Findings {
         self.list.iter().any(|finding| finding.severity == Severity::Error)
     }
 
+    /// Shows another text of the same length in place of a source, such as one without its secrets.
+    pub fn show_instead(&mut self, source: &Arc<Source>, shown: &Arc<Source>) {
+        let places = self.list.iter_mut().flat_map(|finding| {
+            finding.place.iter_mut().chain(finding.also.iter_mut().map(|(place, _)| place))
+        });
+        for place in places.filter(|place| Arc::ptr_eq(&place.source, source)) {
+            place.source = shown.clone();
+        }
+    }
+
     /// All of them as text for a terminal, by file and place, without colours.
     pub fn render(&self) -> String {
         render::render(&self.list)
-    }
-}
-
-// The shape that `toml` needs to tell the place.
-impl<'de, T: serde::Deserialize<'de>> serde::Deserialize<'de> for Spanned<T> {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let spanned = toml::Spanned::<T>::deserialize(deserializer)?;
-        let span = spanned.span();
-        Ok(Self { value: spanned.into_inner(), span: Some(span) })
-    }
-}
-
-impl<T: schemars::JsonSchema> schemars::JsonSchema for Spanned<T> {
-    fn inline_schema() -> bool {
-        true
-    }
-
-    fn schema_name() -> std::borrow::Cow<'static, str> {
-        T::schema_name()
-    }
-
-    fn json_schema(generator: &mut schemars::SchemaGenerator) -> schemars::Schema {
-        generator.subschema_for::<T>()
     }
 }

@@ -147,7 +147,13 @@ fn add(fold: &mut Fold, sighting: &Sighting, id: u64) {
             // Not known is what forbids most.
             fold.matter.overflow = fold.matter.overflow.saturating_add(1);
         } else {
-            fold.matter.see(tag.as_str(), |kept, new| kept.as_str().cmp(new), str::to_owned, at, caps::MATTER);
+            fold.matter.see(
+                tag.as_str(),
+                |kept, new| kept.as_str().cmp(new),
+                str::to_owned,
+                at,
+                caps::MATTER,
+            );
         }
     }
     if let Some(claimed) = sighting.claimed_confidence {

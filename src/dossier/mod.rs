@@ -23,7 +23,7 @@ pub use explain::explain;
 pub use fold::{Folded, fold};
 pub use lead::{Built, Lead, Listed, Malware, Raw, ReporterView, Scorer, Service, Times};
 pub use project::Projection;
-pub use stored::{FORMAT, StoredError, decode, encode};
+pub use stored::{FORMAT, StoredError, decode, encode, wake_of};
 
 /// The most of each collection that a dossier holds; what is over is counted, not kept.
 pub mod caps {
@@ -70,6 +70,9 @@ pub mod caps {
 /// All that is known of one indicator.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Dossier {
+    /// When it wants to be looked at though nothing comes in; none when nothing is waited for. The
+    /// first field, so that [`wake_of`] reads nothing else.
+    pub wake_at: Option<Timestamp>,
     /// Whose.
     pub indicator: Indicator,
     /// Sightings folded, in order of reporter, role and marking.
@@ -87,8 +90,6 @@ pub struct Dossier {
     pub leads: Vec<Written>,
     /// What each agreement's recipient was last told, or refused.
     pub disclosed: Vec<Disclosed>,
-    /// When it wants to be looked at though nothing comes in; none when nothing is waited for.
-    pub wake_at: Option<Timestamp>,
 }
 
 /// The sightings of one reporter in one role under one marking.
@@ -195,8 +196,10 @@ pub struct Disclosed {
     pub role: Role,
     /// Counts from 1; 0 when nothing was disclosed yet.
     pub version: u64,
-    /// First sixteen bytes of SHA-256 of the projection it was made from; zero when refused.
+    /// First sixteen bytes of SHA-256 of what it was told; zero when that was to be told anew.
     pub digest: [u8; 16],
+    /// The same without times and counts.
+    pub major: [u8; 16],
     /// When.
     pub at: Timestamp,
     /// The clause by which it is refused now, if it is.

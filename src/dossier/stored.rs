@@ -7,6 +7,7 @@
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::Dossier;
+use crate::sighting::Timestamp;
 
 /// The format that is written.
 pub const FORMAT: u8 = 1;
@@ -45,10 +46,16 @@ pub fn decode(bytes: &[u8]) -> Result<Dossier, StoredError> {
     }
 }
 
+/// When a dossier in its stored form wants to be looked at; none for bytes that are no dossier, which
+/// whoever decodes them will say.
+pub fn wake_of(bytes: &[u8]) -> Option<Timestamp> {
+    let stored = bytes.strip_prefix(&[FORMAT])?;
+    postcard::take_from_bytes::<Option<Timestamp>>(stored).ok()?.0
+}
+
 /// Ids: each time as what was added to the one before, each digest as eight bytes.
 pub(super) mod ids {
-    use super::{Deserialize, Deserializer, Serialize, Serializer};
-    use crate::sighting::Timestamp;
+    use super::{Deserialize, Deserializer, Serialize, Serializer, Timestamp};
 
     pub(in crate::dossier) fn serialize<S: Serializer>(
         ids: &[(Timestamp, u64)],
@@ -85,8 +92,8 @@ pub(super) mod ids {
 
 /// References to raw records: each digest as its 32 bytes, not as 64 digits.
 pub(super) mod raw {
-    use super::{Deserialize, Deserializer, Serialize, Serializer};
-    use crate::sighting::{RawRef, Timestamp};
+    use super::{Deserialize, Deserializer, Serialize, Serializer, Timestamp};
+    use crate::sighting::RawRef;
 
     type Plain = (Timestamp, Option<u16>, RawRef);
     type Place<'a> = (std::borrow::Cow<'a, str>, i32, i64, u32);

@@ -4,6 +4,7 @@
 //! there are, and how they come from a pipeline file, is in [`settings`].
 
 mod country;
+pub mod gate;
 pub mod geoip;
 mod host;
 mod list;

@@ -104,11 +104,7 @@ impl<'a> Tree<'a> {
     }
 
     /// The only way into the tree: what `make` gives for the agreement's operation on `path`.
-    fn put(
-        &mut self,
-        path: &'static str,
-        make: impl FnOnce(Op) -> Option<Value>,
-    ) -> Result<(), UnknownOp> {
+    fn put(&mut self, path: &'static str, make: impl FnOnce(Op) -> Option<Value>) -> Result<(), UnknownOp> {
         let Some(op) = self.fields.op(path) else { return Ok(()) };
         let value = make(op).ok_or(UnknownOp { path, op })?;
         match path.split_once('.') {
@@ -292,7 +288,13 @@ fn decays(path: &str) -> bool {
 fn moves(path: &str) -> bool {
     matches!(
         path,
-        "time" | "sightings" | "reporters" | "more" | "built" | "malware.reporters" | "services.first_seen"
+        "time"
+            | "sightings"
+            | "reporters"
+            | "more"
+            | "built"
+            | "malware.reporters"
+            | "services.first_seen"
             | "services.last_seen"
     )
 }

@@ -1,1 +1,673 @@
-//! assess
+//! assess, what we make of it: keyed by indicator.
+//!
+//! Everything about one indicator passes through one partition. Folds sightings into the dossier,
+//! looks up what is missing or stale, scores, and asks every agreement what its recipient may be
+//! told. What it writes to an audience is fixed here to the byte.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use super::dead_letter::dead_letter;
+use super::disclosure::{Disclosure, Message, Sealed, to_json};
+use super::knowledge::{Knowledge, Shared};
+use super::{Count, Made, Output, Record, State, Step, Stop, Work, partition_of};
+use crate::dossier::{self, Disclosed, Dossier, Folded, Lead, Projection, Retry, StoredError, Written};
+use crate::encode::{lead as lead_json, native};
+use crate::enrich::{Answers, Enricher, Question, Status, gate};
+use crate::share::decide::{self, Cache, Decision, Outcome, Release};
+use crate::share::ledger::{self, Draft};
+use crate::share::{Agreement, keyed};
+use crate::sighting::{Role, Sighting, Timestamp};
+
+/// The topics of assess.
+#[derive(Debug, Clone)]
+pub struct Topics {
+    /// Read.
+    pub sightings: Arc<str>,
+    /// Every scored lead.
+    pub leads: Arc<str>,
+    /// State: compacted.
+    pub dossiers: Arc<str>,
+    /// What may go out.
+    pub disclosures: Arc<str>,
+    /// What could not be processed.
+    pub dead_letters: Arc<str>,
+}
+
+/// The stage.
+pub struct Assess {
+    topics: Topics,
+    knowledge: Shared,
+}
+
+/// The key of the sweep's place in the state; no indicator's key begins with a zero byte.
+pub const SWEEP: &[u8] = b"\0sweep";
+
+/// Failed look-ups in a row after which only the next sighting asks again.
+const ATTEMPTS: u8 = 3;
+/// The first wait after a failed look-up, in milliseconds; each further one is four times as long.
+const FIRST_RETRY: i64 = 30_000;
+
+/// How far a sweep is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct Sweep {
+    /// The rules that it sweeps for.
+    rules: String,
+    /// Where it goes on, in hex; none when it is done.
+    cursor: Option<String>,
+}
+
+impl Assess {
+    /// The stage on these topics.
+    pub fn new(topics: Topics, knowledge: Shared) -> Self {
+        Self { topics, knowledge }
+    }
+
+    fn sweep_of(state: &dyn State) -> Option<Sweep> {
+        serde_json::from_slice(&state.get(SWEEP)?).ok()
+    }
+
+    /// The sighting of a record, or why it is none.
+    fn sighting(record: &Record) -> Result<Sighting, String> {
+        let value = record.value.as_deref().ok_or("no value")?;
+        let sighting: Sighting = serde_json::from_slice(value).map_err(|err| err.to_string())?;
+        if record.key.as_deref() == Some(sighting.indicator.key().as_bytes()) {
+            Ok(sighting)
+        } else {
+            Err("its key is not that of its indicator".to_owned())
+        }
+    }
+
+    /// Stops at the first record that lies where Java's partitioner would not have put it: one
+    /// indicator would get two dossiers.
+    fn check_partition(work: &Work<'_>) -> Result<(), Stop> {
+        for record in work.records {
+            let belongs = partition_of(record.key.as_deref().unwrap_or_default(), work.partitions);
+            if belongs != work.partition {
+                return Err(Stop {
+                    code: "wrong-partition",
+                    text: format!(
+                        "{} {} offset {} belongs to partition {belongs} of {}: was the topic's partition count \
+                         changed, or written by another producer? a keyed topic's count is fixed for the life of \
+                         its state",
+                        work.topic, work.partition, record.offset, work.partitions
+                    ),
+                });
+            }
+        }
+        Ok(())
+    }
+
+    /// The dossiers that this work is about, each with its sightings, in order of first mention.
+    fn touched(
+        &self,
+        work: &Work<'_>,
+        state: &mut dyn State,
+        knowledge: &Knowledge,
+        made: &mut Made,
+        now: Timestamp,
+    ) -> Vec<(Vec<u8>, Vec<Sighting>)> {
+        let mut order: Vec<(Vec<u8>, Vec<Sighting>)> = Vec::new();
+        let mut places: BTreeMap<Vec<u8>, usize> = BTreeMap::new();
+        let mut place = |order: &mut Vec<(Vec<u8>, Vec<Sighting>)>, key: &[u8]| {
+            *places.entry(key.to_vec()).or_insert_with(|| {
+                order.push((key.to_vec(), Vec::new()));
+                order.len() - 1
+            })
+        };
+        for record in work.records {
+            match Self::sighting(record) {
+                Ok(sighting) => {
+                    let at = place(&mut order, sighting.indicator.key().as_bytes());
+                    order[at].1.push(sighting);
+                }
+                Err(text) => {
+                    let text = format!("not a sighting of ours: {text}");
+                    made.outputs.push(dead_letter(
+                        &self.topics.dead_letters,
+                        "assess",
+                        record,
+                        "not-ours",
+                        &text,
+                        now,
+                    ));
+                    made.counts.push(Count { what: "dead-letters", label: "not-ours".to_owned(), n: 1 });
+                }
+            }
+        }
+        for key in work.due {
+            place(&mut order, key);
+        }
+        let sweep = Self::sweep_of(state);
+        let cursor = match &sweep {
+            Some(sweep) if sweep.rules == knowledge.rules => match &sweep.cursor {
+                Some(cursor) => Some(hex::decode(cursor).unwrap_or_default()),
+                None => None,
+            },
+            _ => Some(Vec::new()),
+        };
+        if let Some(cursor) = cursor {
+            let (keys, next) = state.scan(&cursor, work.sweep);
+            for key in keys.iter().filter(|key| *key != SWEEP) {
+                place(&mut order, key);
+            }
+            let done = Sweep { rules: knowledge.rules.clone(), cursor: next.map(hex::encode) };
+            if sweep.as_ref() != Some(&done) {
+                state.put(SWEEP, Some(to_json(&done)));
+            }
+        }
+        order
+    }
+
+    fn load(state: &dyn State, key: &[u8]) -> Result<Option<Dossier>, Stop> {
+        let Some(bytes) = state.get(key) else { return Ok(None) };
+        let name = String::from_utf8_lossy(key);
+        dossier::decode(&bytes).map(Some).map_err(|err| match err {
+            StoredError::UnknownFormat(_) => Stop {
+                code: "state-format",
+                text: format!("the dossier of {name} is {err}: run the binary that wrote it, or a newer one"),
+            },
+            StoredError::Damaged(_) => Stop {
+                code: "state-damaged",
+                text: format!("the dossier of {name}: {err}; remove the state directory, so that it is rebuilt from its topic"),
+            },
+        })
+    }
+
+    /// Which enrichers a dossier should be looked up in now.
+    fn stale<'k>(
+        knowledge: &'k Knowledge,
+        dossier: &Dossier,
+        sighted: bool,
+        now: Timestamp,
+    ) -> Vec<&'k Arc<dyn Enricher>> {
+        knowledge
+            .enrichers
+            .iter()
+            .filter(|enricher| {
+                let Some(held) = dossier.finding(enricher.name()) else { return true };
+                if held.build != enricher.build() || now.since(held.looked_up_at) >= enricher.stale_after() {
+                    return true;
+                }
+                let retry = dossier.retries.iter().find(|retry| retry.source == enricher.name());
+                held.status == Status::Unknown
+                    && (sighted || retry.is_some_and(|retry| retry.at.is_some_and(|at| at <= now)))
+            })
+            .collect()
+    }
+
+    fn enrich(
+        knowledge: &Knowledge,
+        dossier: &mut Dossier,
+        sighted: bool,
+        answers: &Answers,
+        now: Timestamp,
+        made: &mut Made,
+    ) {
+        let stale: Vec<Arc<dyn Enricher>> =
+            Self::stale(knowledge, dossier, sighted, now).into_iter().cloned().collect();
+        for enricher in stale {
+            let finding = enricher.finding(&dossier.indicator, answers, now);
+            let label = format!("{} {}", enricher.name(), status_name(finding.status));
+            made.counts.push(Count { what: "lookups", label, n: 1 });
+            let before = dossier.retries.iter().position(|retry| retry.source == enricher.name());
+            let attempts = before.map_or(0, |at| dossier.retries.remove(at).attempts);
+            if finding.status == Status::Unknown {
+                // A sighting starts the count anew; else it goes on until it gives up.
+                let attempts = if sighted { 1 } else { attempts.saturating_add(1) };
+                let wait = FIRST_RETRY << (2 * u32::from(attempts.saturating_sub(1)).min(8));
+                let jitter = jitter(&dossier.indicator.key(), enricher.name(), attempts, wait);
+                let at = (attempts <= ATTEMPTS).then(|| now.plus(wait + jitter));
+                dossier.retries.push(Retry { source: enricher.name().to_owned(), attempts, at });
+                dossier.retries.sort_by(|a, b| a.source.cmp(&b.source));
+            }
+            dossier.set_finding(finding);
+        }
+        // A source that the pipeline no longer has is not known of any more.
+        dossier
+            .findings
+            .retain(|finding| knowledge.enrichers.iter().any(|enricher| enricher.name() == finding.source));
+        dossier
+            .retries
+            .retain(|retry| knowledge.enrichers.iter().any(|enricher| enricher.name() == retry.source));
+    }
+
+    fn write_leads(
+        &self,
+        knowledge: &Knowledge,
+        dossier: &mut Dossier,
+        partition: i32,
+        now: Timestamp,
+        made: &mut Made,
+    ) {
+        let roles = dossier.roles();
+        let key = dossier.indicator.key();
+        let gone: Vec<Written> =
+            dossier.leads.extract_if(.., |written| !roles.contains(&written.role)).collect();
+        for written in gone {
+            made.outputs.push(self.lead_output(&key, written.role, partition, None));
+        }
+        for role in roles {
+            let Some(lead) = Lead::form(&Projection::whole(dossier), role, &knowledge.scorer, now) else {
+                continue;
+            };
+            let digest = content_digest(&lead);
+            let held = dossier.leads.iter_mut().find(|written| written.role == role);
+            let version = match held {
+                Some(held) if held.digest == digest => continue,
+                Some(held) => {
+                    held.digest = digest;
+                    held.version += 1;
+                    held.version
+                }
+                None => {
+                    dossier.leads.push(Written { role, version: 1, digest });
+                    dossier.leads.sort_by_key(|written| written.role);
+                    1
+                }
+            };
+            let value = lead_json::lead(&lead_id(&key, role), version, &lead);
+            made.outputs.push(self.lead_output(&key, role, partition, Some(value)));
+            made.counts.push(Count { what: "leads", label: lead.score.verdict.as_str().to_owned(), n: 1 });
+        }
+    }
+
+    fn lead_output(&self, key: &str, role: Role, partition: i32, value: Option<Vec<u8>>) -> Output {
+        Output {
+            topic: self.topics.leads.clone(),
+            partition: Some(partition),
+            key: Some(format!("{key} {}", role.as_str()).into_bytes()),
+            value,
+            headers: Vec::new(),
+        }
+    }
+
+    /// Asks every agreement about every role; the earliest time at which one wants to be asked again.
+    fn share(
+        &self,
+        knowledge: &Knowledge,
+        dossier: &mut Dossier,
+        now: Timestamp,
+        made: &mut Made,
+    ) -> Option<Timestamp> {
+        let mut wake: Option<Timestamp> = None;
+        let mut cache = Cache::default();
+        let mut decided = Vec::new();
+        for agreement in knowledge.agreements.values() {
+            for role in dossier.roles() {
+                decided.push((
+                    agreement,
+                    role,
+                    decide::decide(
+                        agreement,
+                        &knowledge.book,
+                        dossier,
+                        role,
+                        &knowledge.scorer,
+                        now,
+                        &mut cache,
+                        false,
+                    ),
+                ));
+            }
+        }
+        drop(cache);
+        for (agreement, role, decision) in decided {
+            let at = self.settle(knowledge, dossier, agreement, role, decision, now, made);
+            wake = wake.into_iter().chain(at).min();
+        }
+        dossier.disclosed.sort_by(|a, b| (&a.agreement, a.role).cmp(&(&b.agreement, b.role)));
+        wake
+    }
+
+    /// Compares a decision with what the recipient knows, and writes a disclosure if it matters.
+    #[expect(clippy::too_many_arguments, reason = "each is a different thing that the comparison needs")]
+    fn settle(
+        &self,
+        knowledge: &Knowledge,
+        dossier: &mut Dossier,
+        agreement: &Agreement,
+        role: Role,
+        decision: Decision,
+        now: Timestamp,
+        made: &mut Made,
+    ) -> Option<Timestamp> {
+        let place =
+            dossier.disclosed.iter().position(|held| held.agreement == agreement.id && held.role == role);
+        let held = place.map(|place| dossier.disclosed.remove(place)).unwrap_or_else(|| Disclosed {
+            agreement: agreement.id.clone(),
+            role,
+            version: 0,
+            digest: [0; 16],
+            major: [0; 16],
+            at: now,
+            refused: None,
+        });
+        let (next, wake) = match decision.outcome {
+            Outcome::Refused { clause, step, retry_at } => {
+                if held.refused.as_deref() != Some(clause) {
+                    made.counts.push(Count {
+                        what: "refused",
+                        label: format!("{} {clause}", agreement.id),
+                        n: 1,
+                    });
+                }
+                // While an agreement is not in force its recipient may lose what it had; when it is
+                // again, everything is told anew.
+                let digest = if step == decide::STEP_IN_FORCE { [0; 16] } else { held.digest };
+                (Disclosed { refused: Some(clause.to_owned()), digest, ..held }, retry_at)
+            }
+            Outcome::Release(release) => {
+                let same = held.version > 0 && held.digest == release.facts;
+                let minor = held.version > 0 && held.digest != [0; 16] && held.major == release.major;
+                let ripe = held.at.plus(knowledge.minor_updates);
+                if same {
+                    (Disclosed { refused: None, ..held }, None)
+                } else if minor && now < ripe {
+                    (Disclosed { refused: None, ..held }, Some(ripe))
+                } else {
+                    let version = held.version + 1;
+                    made.outputs.push(self.disclosure(knowledge, dossier, agreement, version, &release, now));
+                    made.counts.push(Count { what: "disclosed", label: agreement.id.clone(), n: 1 });
+                    let next = Disclosed {
+                        version,
+                        digest: release.facts,
+                        major: release.major,
+                        at: now,
+                        refused: None,
+                        ..held
+                    };
+                    (next, None)
+                }
+            }
+        };
+        dossier.disclosed.push(next);
+        wake
+    }
+
+    /// The record for release: the message's bytes, and what the ledger is to say of it.
+    fn disclosure(
+        &self,
+        knowledge: &Knowledge,
+        dossier: &Dossier,
+        agreement: &Agreement,
+        version: u64,
+        release: &Release,
+        now: Timestamp,
+    ) -> Output {
+        let lead = &release.lead;
+        let id = keyed::disclosure_id(&knowledge.key, &agreement.id, &dossier.indicator.key(), lead.role);
+        let salt = keyed::salt(&knowledge.key, &id, version);
+        let head = native::MessageHead {
+            disclosure_id: id.clone(),
+            version,
+            supersedes: (version > 1).then(|| version - 1),
+            agreement: agreement.id.clone(),
+            agreement_version: agreement.version,
+            agreement_digest: agreement.digest.clone(),
+            decided_at: now,
+            marking: release.marking,
+            carried: release.carried.clone(),
+        };
+        let payload = native::disclosure(&release.fields, &head);
+        let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("we write UTF-8");
+        let headers =
+            native::headers(&head, &salt).into_iter().map(|(name, value)| (name, text(value))).collect();
+        let entry = Draft {
+            disclosure_id: id.clone(),
+            disclosure_version: version,
+            decided_at: now,
+            agreement: ledger::AgreementRef {
+                id: agreement.id.clone(),
+                version: agreement.version,
+                digest: agreement.digest.clone(),
+            },
+            provider: agreement.provider.clone(),
+            recipient: agreement.recipient.id.clone(),
+            purposes: agreement.purposes.iter().copied().collect(),
+            legal_basis: agreement.legal_basis.clone(),
+            role: lead.role,
+            indicator_type: lead.indicator.kind,
+            commitment: ledger::commitment(&salt, &payload).expect("a salt of ours is hexadecimal"),
+            output: ledger::Output {
+                format: agreement.format.as_str().to_owned(),
+                bytes: u64::try_from(payload.len()).unwrap_or(u64::MAX),
+                topic: agreement.topic.clone(),
+                key: id.clone(),
+            },
+            tlp: release.marking.tlp,
+            pap: release.marking.pap,
+            risk: lead.score.risk,
+            confidence: lead.score.confidence,
+            verdict: lead.score.verdict,
+            versions: ledger::Versions {
+                model: lead.built.model.clone(),
+                sources: lead.built.sources.clone(),
+            },
+        };
+        let message = Message { topic: agreement.topic.clone(), key: id, headers, payload: text(payload) };
+        let sealed = Disclosure::Disclose(Box::new(Sealed { entry, message }));
+        Output {
+            topic: self.topics.disclosures.clone(),
+            partition: None,
+            key: Some(agreement.id.as_bytes().to_vec()),
+            value: Some(to_json(&sealed)),
+            headers: Vec::new(),
+        }
+    }
+
+    /// Drops the folds whose time is over, and what was told of them alone.
+    fn expire(knowledge: &Knowledge, dossier: &mut Dossier, now: Timestamp) {
+        let over: Vec<Role> = dossier
+            .folds
+            .iter()
+            .filter(|fold| now.since(fold.last_seen) >= knowledge.expires_after(fold.role))
+            .map(|fold| fold.role)
+            .collect();
+        if over.is_empty() {
+            return;
+        }
+        dossier.folds.retain(|fold| now.since(fold.last_seen) < knowledge.expires_after(fold.role));
+        // A recipient for whom nothing of a role is left is as one who was never told: whether other
+        // folds, of which it may not know, are still there must not show in its versions.
+        let left = |held: &Disclosed| {
+            knowledge
+                .agreements
+                .get(&held.agreement)
+                .is_some_and(|agreement| decide::admits_any(agreement, &knowledge.book, dossier, held.role))
+        };
+        let keep: Vec<bool> =
+            dossier.disclosed.iter().map(|held| !over.contains(&held.role) || left(held)).collect();
+        let mut keep = keep.into_iter();
+        dossier.disclosed.retain(|_| keep.next().unwrap_or(true));
+        let folds = std::mem::take(&mut dossier.folds);
+        dossier
+            .ids
+            .retain(|ids| folds.iter().any(|fold| fold.reporter == ids.reporter && fold.role == ids.role));
+        dossier.folds = folds;
+    }
+
+    fn one(
+        &self,
+        knowledge: &Knowledge,
+        work: &Work<'_>,
+        state: &mut dyn State,
+        key: &[u8],
+        sightings: &[Sighting],
+        answers: &Answers,
+        now: Timestamp,
+        made: &mut Made,
+    ) -> Result<(), Stop> {
+        let held = Self::load(state, key)?;
+        let Some(mut dossier) =
+            held.clone().or_else(|| sightings.first().map(|first| Dossier::new(first.indicator.clone())))
+        else {
+            return Ok(());
+        };
+        Self::expire(knowledge, &mut dossier, now);
+        let mut counted = false;
+        for sighting in sightings {
+            let terms = knowledge.book.reporters.get(&sighting.reporter).map(|party| &party.terms);
+            // Whose terms are not known: the strictest there is; it is released to nobody.
+            let marking = terms.map_or(decide::STRICTEST, |terms| terms.narrow(sighting.tlp, sighting.pap));
+            match dossier::fold(&mut dossier, sighting, marking) {
+                Folded::Counted => {
+                    counted = true;
+                    made.counts.push(Count { what: "folded", label: sighting.reporter.clone(), n: 1 });
+                }
+                Folded::Repeat => {
+                    made.counts.push(Count { what: "repeats", label: sighting.reporter.clone(), n: 1 });
+                }
+            }
+        }
+        if dossier.folds.is_empty() {
+            if held.is_some() {
+                self.write_leads(knowledge, &mut dossier, work.partition, now, made);
+                state.put(key, None);
+                made.counts.push(Count { what: "expired", label: String::new(), n: 1 });
+            }
+            return Ok(());
+        }
+        Self::enrich(knowledge, &mut dossier, counted, answers, now, made);
+        self.write_leads(knowledge, &mut dossier, work.partition, now, made);
+        let asked_again = self.share(knowledge, &mut dossier, now, made);
+        dossier.wake_at = wake(knowledge, &dossier, now).into_iter().chain(asked_again).min();
+        if held.as_ref() != Some(&dossier) {
+            state.put(key, Some(dossier::encode(&dossier)));
+        }
+        Ok(())
+    }
+}
+
+/// When a dossier wants to be looked at next, beside what sharing waits for.
+fn wake(knowledge: &Knowledge, dossier: &Dossier, now: Timestamp) -> Option<Timestamp> {
+    let expiry = dossier
+        .folds
+        .iter()
+        .map(|fold| fold.last_seen.plus(knowledge.expires_after(fold.role)))
+        .filter(|at| at.0 < i64::MAX);
+    let retries = dossier.retries.iter().filter_map(|retry| retry.at);
+    let stale = dossier.findings.iter().filter_map(|finding| {
+        let enricher = knowledge.enrichers.iter().find(|enricher| enricher.name() == finding.source)?;
+        let after = enricher.stale_after();
+        (after > 0).then(|| finding.looked_up_at.plus(after)).filter(|at| at.0 < i64::MAX)
+    });
+    // Never now: what is due now was just done.
+    expiry.chain(retries).chain(stale).min().map(|at| at.max(now.plus(1)))
+}
+
+/// The id of a lead for our own consumers: of the indicator and the role.
+pub fn lead_id(key: &str, role: Role) -> String {
+    let digest = Sha256::digest(format!("{key} {}", role.as_str()));
+    hex::encode(&digest[..16])
+}
+
+/// What a lead says, but for the time that it was said.
+fn content_digest(lead: &Lead) -> [u8; 16] {
+    let timeless = Lead { now: Timestamp(0), ..lead.clone() };
+    let bytes = postcard::to_allocvec(&timeless).expect("a lead is plain data");
+    let mut digest = [0; 16];
+    digest.copy_from_slice(&Sha256::digest(&bytes)[..16]);
+    digest
+}
+
+/// Up to a quarter of the wait, the same for the same dossier, source and attempt.
+fn jitter(key: &str, source: &str, attempts: u8, wait: i64) -> i64 {
+    let digest = Sha256::digest(format!("{key}\0{source}\0{attempts}"));
+    i64::from(u16::from_be_bytes([digest[0], digest[1]])) * (wait / 4) / i64::from(u16::MAX)
+}
+
+fn status_name(status: Status) -> &'static str {
+    match status {
+        Status::Hit => "hit",
+        Status::Miss => "miss",
+        Status::Unknown => "unknown",
+        Status::Skipped => "skipped",
+    }
+}
+
+impl Step for Assess {
+    fn name(&self) -> &'static str {
+        "assess"
+    }
+
+    fn inputs(&self) -> Vec<Arc<str>> {
+        vec![self.topics.sightings.clone()]
+    }
+
+    fn state_topic(&self) -> Option<Arc<str>> {
+        Some(self.topics.dossiers.clone())
+    }
+
+    fn questions(
+        &self,
+        work: &Work<'_>,
+        state: &dyn State,
+        answers: &Answers,
+        now: Timestamp,
+    ) -> Vec<Question> {
+        let knowledge = self.knowledge.load();
+        if knowledge.enrichers.iter().all(|enricher| enricher.independent()) {
+            return Vec::new();
+        }
+        let mut sighted: BTreeMap<Vec<u8>, Vec<Sighting>> = BTreeMap::new();
+        for record in work.records {
+            if let Ok(sighting) = Self::sighting(record) {
+                sighted.entry(sighting.indicator.key().into_bytes()).or_default().push(sighting);
+            }
+        }
+        for key in work.due {
+            sighted.entry(key.clone()).or_default();
+        }
+        let mut questions = Vec::new();
+        for (key, sightings) in sighted {
+            // An unreadable dossier stops the batch itself, a moment later.
+            let held = Self::load(state, &key).ok().flatten();
+            let Some(dossier) = held.or_else(|| sightings.first().map(|s| Dossier::new(s.indicator.clone())))
+            else {
+                continue;
+            };
+            let markings =
+                dossier.folds.iter().map(|fold| fold.marking).chain(sightings.iter().map(|sighting| {
+                    let terms = knowledge.book.reporters.get(&sighting.reporter).map(|party| &party.terms);
+                    terms.map_or(decide::STRICTEST, |terms| terms.narrow(sighting.tlp, sighting.pap))
+                }));
+            let markings: Vec<_> = markings.collect();
+            for enricher in Self::stale(&knowledge, &dossier, !sightings.is_empty(), now) {
+                let asked = enricher.questions(&dossier.indicator, answers);
+                questions.extend(asked.into_iter().filter(|question| gate::allows(question, &markings)));
+            }
+        }
+        questions
+    }
+
+    fn run(
+        &mut self,
+        work: &Work<'_>,
+        state: &mut dyn State,
+        answers: &Answers,
+        now: Timestamp,
+    ) -> Result<Made, Stop> {
+        Self::check_partition(work)?;
+        let knowledge = self.knowledge.load();
+        let mut made = Made::default();
+        for (key, sightings) in self.touched(work, state, &knowledge, &mut made, now) {
+            self.one(&knowledge, work, state, &key, &sightings, answers, now, &mut made)?;
+        }
+        Ok(made)
+    }
+
+    fn wake_at(&self, key: &[u8], value: &[u8]) -> Option<Timestamp> {
+        if key == SWEEP { None } else { dossier::wake_of(value) }
+    }
+
+    fn has_idle_work(&self, state: &dyn State) -> bool {
+        match Self::sweep_of(state) {
+            Some(sweep) => sweep.cursor.is_some() || sweep.rules != self.knowledge.load().rules,
+            None => !state.scan(&[], 1).0.is_empty(),
+        }
+    }
+}

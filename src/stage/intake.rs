@@ -357,38 +357,83 @@ mod zz {
     #[test]
     #[expect(clippy::disallowed_methods, reason = "temporary")]
     fn zz() {
-        let topic = Topic { format: Decoder::Sightline, reporter: ReporterBinding::Bound("acme".to_owned()), max_sightings: 3 };
+        let topic = Topic {
+            format: Decoder::Sightline,
+            reporter: ReporterBinding::Bound("acme".to_owned()),
+            max_sightings: 3,
+        };
         let intake = Intake::new(Settings {
             topics: BTreeMap::from([("raw.acme".into(), topic.clone())]),
-            normaliser: Normaliser::default(), sightings: "sightings".into(), dead_letters: "dead-letters".into(),
+            normaliser: Normaliser::default(),
+            sightings: "sightings".into(),
+            dead_letters: "dead-letters".into(),
         });
-        for (name, ind) in [("ip", "45.9.148.7"), ("domain", "panel.evil-c2.com"), ("url", "hxxp://panel[.]evil-c2.com:8080/gate.php?id=7")] {
-            let value = format!(r#"{{"indicator": {{"type": "{}", "value": "{ind}"}}, "role": "c2", "observed_at": "2026-01-31T11:00:00Z", "id": "acme-000000123", "malware": "AsyncRAT", "port": 8080, "protocol": "tcp", "claimed_confidence": 80, "tlp": "AMBER", "tags": ["rat", "c2"], "victim": {{"country": "BJ", "sector": "government"}}}}"#, if name == "ip" {"ipv4"} else {name});
-            let record = Record { topic: "raw.acme".into(), partition: 3, offset: 700, key: None, value: Some(value.into_bytes()), headers: vec![] };
+        for (name, ind) in [
+            ("ip", "45.9.148.7"),
+            ("domain", "panel.evil-c2.com"),
+            ("url", "hxxp://panel[.]evil-c2.com:8080/gate.php?id=7"),
+        ] {
+            let value = format!(
+                r#"{{"indicator": {{"type": "{}", "value": "{ind}"}}, "role": "c2", "observed_at": "2026-01-31T11:00:00Z", "id": "acme-000000123", "malware": "AsyncRAT", "port": 8080, "protocol": "tcp", "claimed_confidence": 80, "tlp": "AMBER", "tags": ["rat", "c2"], "victim": {{"country": "BJ", "sector": "government"}}}}"#,
+                if name == "ip" { "ipv4" } else { name }
+            );
+            let record = Record {
+                topic: "raw.acme".into(),
+                partition: 3,
+                offset: 700,
+                key: None,
+                value: Some(value.into_bytes()),
+                headers: vec![],
+            };
             let t = std::time::Instant::now();
             let n = 200_000;
-            for _ in 0..n { std::hint::black_box(intake.outcome(&topic, &record, Timestamp(1_769_860_800_000))).unwrap(); }
+            for _ in 0..n {
+                std::hint::black_box(intake.outcome(&topic, &record, Timestamp(1_769_860_800_000))).unwrap();
+            }
             println!("{name} {} bytes: {:?} each", record.value.as_ref().unwrap().len(), t.elapsed() / n);
             let value = record.value.as_deref().unwrap();
             let t = std::time::Instant::now();
-            for _ in 0..n { std::hint::black_box(hex::encode(Sha256::digest(std::hint::black_box(value)))); }
+            for _ in 0..n {
+                std::hint::black_box(hex::encode(Sha256::digest(std::hint::black_box(value))));
+            }
             println!("  sha {:?}", t.elapsed() / n);
             let t = std::time::Instant::now();
-            for _ in 0..n { std::hint::black_box(topic.format.decode(std::hint::black_box(value), 3)).unwrap(); }
+            for _ in 0..n {
+                std::hint::black_box(topic.format.decode(std::hint::black_box(value), 3)).unwrap();
+            }
             println!("  decode {:?}", t.elapsed() / n);
             let t = std::time::Instant::now();
-            for _ in 0..n { std::hint::black_box(intake.settings.normaliser.indicator(None, std::hint::black_box(ind))).unwrap(); }
+            for _ in 0..n {
+                std::hint::black_box(intake.settings.normaliser.indicator(None, std::hint::black_box(ind)))
+                    .unwrap();
+            }
             println!("  normalise {:?}", t.elapsed() / n);
-            let c = Context { normaliser: &intake.settings.normaliser, reporter: &topic.reporter, topic: "raw.acme", partition: 3, offset: 700, sha256: "00", now: Timestamp(1_769_860_800_000), max_sightings: 3 };
+            let c = Context {
+                normaliser: &intake.settings.normaliser,
+                reporter: &topic.reporter,
+                topic: "raw.acme",
+                partition: 3,
+                offset: 700,
+                sha256: "00",
+                now: Timestamp(1_769_860_800_000),
+                max_sightings: 3,
+            };
             let s = topic.format.sightings(value, &c).unwrap();
             let t = std::time::Instant::now();
-            for _ in 0..n { std::hint::black_box(intake.output(std::hint::black_box(&s[0]))).unwrap(); }
+            for _ in 0..n {
+                std::hint::black_box(intake.output(std::hint::black_box(&s[0]))).unwrap();
+            }
             println!("  output {:?}", t.elapsed() / n);
             let t = std::time::Instant::now();
-            for _ in 0..n { std::hint::black_box(std::hint::black_box("2026-01-31T11:00:00Z").parse::<Timestamp>()).unwrap(); }
+            for _ in 0..n {
+                std::hint::black_box(std::hint::black_box("2026-01-31T11:00:00Z").parse::<Timestamp>())
+                    .unwrap();
+            }
             println!("  time {:?}", t.elapsed() / n);
             let t = std::time::Instant::now();
-            for _ in 0..n { std::hint::black_box(Timestamp(1_769_860_800_000).to_string()); }
+            for _ in 0..n {
+                std::hint::black_box(Timestamp(1_769_860_800_000).to_string());
+            }
             println!("  time out {:?}", t.elapsed() / n);
         }
     }

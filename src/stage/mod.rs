@@ -6,7 +6,9 @@
 pub mod assess;
 pub mod dead_letter;
 pub mod deliver;
+pub mod disclosure;
 pub mod intake;
+pub mod knowledge;
 pub mod release;
 
 use std::sync::Arc;

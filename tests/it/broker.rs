@@ -40,7 +40,11 @@ impl Broker {
     pub(crate) fn start() -> &'static Self {
         BROKER.get_or_init(|| {
             let libs = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/.cache/kafka");
-            assert!(libs.join("ready").exists(), "there is no Kafka in {}: run tests/fetch-kafka", libs.display());
+            assert!(
+                libs.join("ready").exists(),
+                "there is no Kafka in {}: run tests/fetch-kafka",
+                libs.display()
+            );
             // Between choosing ports and binding them somebody else may take them.
             (0..3).find_map(|_| launch(&libs)).expect("Kafka didn't start three times; see above")
         })

@@ -11,6 +11,8 @@ mod score;
 // Dossiers: folds, leads, what is written of them.
 mod dossier;
 
+// The pipeline file: everything that is wrong, at its place.
+mod config;
 // Agreements and decisions: who may know what, and why not.
 mod share;
 

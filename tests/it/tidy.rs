@@ -36,7 +36,8 @@ const MAY_TOUCH_DISK: &str = "store";
 const MAY_PRINT: &str = "cli";
 
 /// Files over 800 lines, each with why.
-const LONG: [(&str, &str); 1] = [("src/stream/runner.rs", "one state machine; its parts make sense only together")];
+const LONG: [(&str, &str); 1] =
+    [("src/stream/runner.rs", "one state machine; its parts make sense only together")];
 
 fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
@@ -102,7 +103,8 @@ fn rooms_use_only_what_is_above_them() {
         let Some(room) = room_of(&path) else { continue };
         for (n, line) in text.lines().enumerate() {
             if line.trim_start().starts_with("use crate::{") {
-                wrong.push(format!("{path}:{}: write one `use` a room, so that this test can read it", n + 1));
+                wrong
+                    .push(format!("{path}:{}: write one `use` a room, so that this test can read it", n + 1));
             }
             for used in line.split("crate::").skip(1) {
                 let used: String = used.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect();
@@ -168,7 +170,10 @@ fn files_are_not_too_long() {
     for (path, text) in files(&["src", "tests"]) {
         let lines = text.lines().count();
         let excused = LONG.iter().any(|(long, _)| *long == path);
-        assert!(lines <= 800 || excused, "{path} has {lines} lines: split it by noun, or say in LONG why not");
+        assert!(
+            lines <= 800 || excused,
+            "{path} has {lines} lines: split it by noun, or say in LONG why not"
+        );
         assert!(lines > 800 || !excused, "{path} is no longer long: take it out of LONG");
     }
 }
@@ -179,7 +184,10 @@ fn tests_are_not_switched_off() {
     let should_panic = concat!("#[should_", "panic");
     for (path, text) in files(&["src", "tests"]) {
         for word in [ignored, should_panic] {
-            assert!(!text.contains(word), "{path}: no `{word}`: assert today's answer, with FIXME and the issue");
+            assert!(
+                !text.contains(word),
+                "{path}: no `{word}`: assert today's answer, with FIXME and the issue"
+            );
         }
     }
 }
@@ -212,7 +220,10 @@ fn dependencies_say_why() {
             table = line;
         } else if table.contains("dependencies") && line.contains('=') {
             let companion = before.contains('=');
-            assert!(before.starts_with('#') || companion, "Cargo.toml: say in a line above `{line}` why it is there");
+            assert!(
+                before.starts_with('#') || companion,
+                "Cargo.toml: say in a line above `{line}` why it is there"
+            );
         }
         before = line;
     }

@@ -137,6 +137,22 @@ impl Agreement {
         format!("{}@{}", self.id, self.version)
     }
 
+    /// Where its topic is written.
+    pub fn topic_place(&self) -> Option<Place> {
+        self.written.topic.clone()
+    }
+
+    /// The clause by which nothing goes out under it at `now`, if it is not in force.
+    pub fn refuses_at(&self, now: Timestamp) -> Option<&'static str> {
+        if self.status != Status::Active {
+            Some("agreement-status")
+        } else if now < self.effective_from || now >= self.expires_at {
+            Some("agreement-window")
+        } else {
+            None
+        }
+    }
+
     /// Whether somebody should have looked at it again by now.
     pub fn is_review_overdue(&self, now: Timestamp) -> bool {
         now >= self.review_by

@@ -212,8 +212,9 @@ fn exceeds(agreement: &Agreement, marking: Marking) -> bool {
 /// Whether whoever gave it lets this recipient have it, for all that the agreement is for.
 fn terms_may(agreement: &Agreement, terms: &Terms) -> Result<(), &'static str> {
     let recipient = &agreement.recipient;
-    let names =
-        |set: &std::collections::BTreeSet<String>| [recipient.id.as_str(), recipient.kind.as_str(), "*"].iter().any(|name| set.contains(*name));
+    let names = |set: &std::collections::BTreeSet<String>| {
+        [recipient.id.as_str(), recipient.kind.as_str(), "*"].iter().any(|name| set.contains(*name))
+    };
     if names(&terms.never_to) || !names(&terms.release_to) {
         return Err("not-released");
     }

@@ -27,7 +27,7 @@ use crate::enrich::{Gov, Nexus};
 use crate::score::Verdict;
 use crate::share::agreement::{Agreement, Countries, GovAssets, Scope, Status, Unknown};
 use crate::share::redact::verdict_name;
-use crate::sighting::{Indicator, IndicatorType, Role, Terms, Timestamp};
+use crate::sighting::{Indicator, IndicatorType, Marking, Pap, Role, Terms, Timestamp, Tlp};
 
 use admit::{Admission, Choice, Forbidden, admit};
 pub use release::Release;
@@ -136,7 +136,9 @@ impl<'d> Cache<'d> {
         choice: &Choice,
     ) -> &mut Entry<'d> {
         let is_same = self.subject.is_some_and(|(known, by, at)| {
-            std::ptr::eq(known, dossier) && by.map(std::ptr::from_ref) == scorer.map(std::ptr::from_ref) && at == now
+            std::ptr::eq(known, dossier)
+                && by.map(std::ptr::from_ref) == scorer.map(std::ptr::from_ref)
+                && at == now
         });
         if !is_same {
             self.subject = Some((dossier, scorer, now));
@@ -183,6 +185,17 @@ pub fn decide<'d>(
     let form = |projection: &Projection<'_>, role: Role| Lead::form(projection, role, scorer, now);
     let subject = Subject { agreement, book, dossier, role, now };
     subject.decide(&form, Some(scorer), cache, explain)
+}
+
+/// The step that looks whether an agreement is in force.
+pub const STEP_IN_FORCE: u8 = 2;
+
+/// The marking of what came under terms that are not known.
+pub const STRICTEST: Marking = Marking { tlp: Tlp::Red, pap: Pap::Red };
+
+/// Whether the recipient may know of any sighting of `dossier` in `role`.
+pub fn admits_any(agreement: &Agreement, book: &Book, dossier: &Dossier, role: Role) -> bool {
+    admit(agreement, book, dossier, false).choice.project(dossier).of_role(role).next().is_some()
 }
 
 /// What is decided about.
@@ -306,12 +319,7 @@ impl<'d> Subject<'_, 'd> {
     }
 
     /// What depends on the projection, but on no score.
-    fn projected(
-        self,
-        trial: &mut Trial,
-        admission: &Admission,
-        projection: &Projection<'_>,
-    ) -> Option<()> {
+    fn projected(self, trial: &mut Trial, admission: &Admission, projection: &Projection<'_>) -> Option<()> {
         let (kept, all) = (projection.folds.len() + admission.echoes, self.dossier.folds.len());
         trial.step((4, "projection", ""), true, || format!("{kept} of {all} folds may be known"))?;
         trial.step((5, "echo", ""), true, || format!("{} folds are its own", admission.echoes))?;
@@ -341,7 +349,8 @@ impl<'d> Subject<'_, 'd> {
         })?;
         // All that a lead's nexus can come from: without a country here, there is none in the lead.
         if !self.may_have_country(projection) {
-            trial.step((7, "country", "nexus"), false, || "no link to the agreement's countries".to_owned())?;
+            trial
+                .step((7, "country", "nexus"), false, || "no link to the agreement's countries".to_owned())?;
         }
         Some(())
     }
@@ -375,7 +384,8 @@ impl<'d> Subject<'_, 'd> {
 
     /// The governments whose name it is: as the projection has it, or any independent source.
     fn governments(self, projection: &Projection<'_>) -> Vec<&'d Gov> {
-        let is_projected = |source: &str| projection.findings.iter().any(|(finding, _)| finding.source == source);
+        let is_projected =
+            |source: &str| projection.findings.iter().any(|(finding, _)| finding.source == source);
         let findings = self.dossier.findings.iter();
         findings
             .filter(|finding| finding.independent || is_projected(&finding.source))
@@ -387,7 +397,10 @@ impl<'d> Subject<'_, 'd> {
         let Countries::Only(countries) = &self.agreement.scope.countries else { return true };
         let found = projection.findings.iter().flat_map(|(finding, _)| &finding.nexus);
         let said = projection.folds.iter().flat_map(|fold| &fold.victim_countries.kept);
-        found.map(|nexus| &nexus.country).chain(said.map(|(country, _)| country)).any(|country| countries.contains(country))
+        found
+            .map(|nexus| &nexus.country)
+            .chain(said.map(|(country, _)| country))
+            .any(|country| countries.contains(country))
     }
 }
 
@@ -407,9 +420,8 @@ fn nexus_passes(nexus: &[Nexus], scope: &Scope) -> bool {
     if scope.nexus.is_empty() {
         return false;
     }
-    let counts = |nexus: &&Nexus| {
-        scope.nexus.contains(&nexus.kind) && nexus.confidence >= scope.nexus_min_confidence
-    };
+    let counts =
+        |nexus: &&Nexus| scope.nexus.contains(&nexus.kind) && nexus.confidence >= scope.nexus_min_confidence;
     let mut counting = nexus.iter().filter(counts);
     match &scope.countries {
         Countries::Any => scope.nexus_unknown == Unknown::Allow || counting.next().is_some(),
@@ -468,7 +480,6 @@ fn is_sane_lead(lead: &Lead, dossier: &Dossier, role: Role) -> bool {
         && lead.sightings > 0
         && lead.reporters > 0
 }
-
 
 #[cfg(test)]
 mod tests;

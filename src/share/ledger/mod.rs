@@ -256,4 +256,3 @@ pub fn commitment(salt: &str, message: &[u8]) -> Option<String> {
     let digest = Sha256::new().chain_update(bytes).chain_update(message).finalize();
     Some(format!("sha256:{}", hex::encode(digest)))
 }
-

@@ -287,9 +287,10 @@ impl Log for KafkaLog {
         let mut left = max.max(1);
         let mut wait = wait;
         loop {
-            let polled = self.consumer.poll(wait).map(|result| {
-                result.map(|message| (self.record(&message), message.timestamp().to_millis()))
-            });
+            let polled = self
+                .consumer
+                .poll(wait)
+                .map(|result| result.map(|message| (self.record(&message), message.timestamp().to_millis())));
             // Never waits again: what there is, is there by now.
             wait = Duration::ZERO;
             self.moved(&mut out);
@@ -305,10 +306,8 @@ impl Log for KafkaLog {
                             if let Some((tp, at)) = latest.take() {
                                 self.stats.polled(tp, at);
                             }
-                            *latest = Some((
-                                Tp { topic: record.topic.clone(), partition: record.partition },
-                                at,
-                            ));
+                            *latest =
+                                Some((Tp { topic: record.topic.clone(), partition: record.partition }, at));
                         }
                         (_, None) => {}
                     }
@@ -460,10 +459,12 @@ impl Log for KafkaLog {
     fn write(&mut self, output: &Output, partition: i32) -> Result<(), LogError> {
         let producer = self.producer()?;
         let headers = (!output.headers.is_empty()).then(|| {
-            output.headers.iter().fold(
-                OwnedHeaders::new_with_capacity(output.headers.len()),
-                |headers, (key, value)| headers.insert(KafkaHeader { key, value: Some(value) }),
-            )
+            output
+                .headers
+                .iter()
+                .fold(OwnedHeaders::new_with_capacity(output.headers.len()), |headers, (key, value)| {
+                    headers.insert(KafkaHeader { key, value: Some(value) })
+                })
         });
         let mut record = BaseRecord::<[u8], [u8]>::to(&output.topic).partition(partition);
         record.key = output.key.as_deref();
@@ -482,7 +483,10 @@ impl Log for KafkaLog {
                 }
                 Err((KafkaError::MessageProduction(code), _)) => break code,
                 Err((error, _)) => {
-                    return Err(LogError::Fatal(format!("cannot write to topic `{}`: {error}", output.topic)));
+                    return Err(LogError::Fatal(format!(
+                        "cannot write to topic `{}`: {error}",
+                        output.topic
+                    )));
                 }
             }
         };
@@ -531,8 +535,7 @@ impl Log for KafkaLog {
             self.stats.committed(&self.offsets);
             return Ok(Commit::Committed);
         };
-        let abortable =
-            matches!(&error, KafkaError::Transaction(error) if error.txn_requires_abort() && !error.is_fatal());
+        let abortable = matches!(&error, KafkaError::Transaction(error) if error.txn_requires_abort() && !error.is_fatal());
         match self.refused("cannot commit the transaction", &error) {
             // Most often a record or the offsets were refused before the end was asked for, but not
             // always. That the coordinator takes an abort proves it: of a transaction that it has
@@ -600,12 +603,13 @@ fn partitions_of(
     servers: &str,
     timeout: Duration,
 ) -> Result<i32, LogError> {
-    let metadata = client.fetch_metadata(Some(topic), timeout).map_err(|error| {
-        match error.rdkafka_error_code() {
-            Some(Code::TopicAuthorizationFailed) => LogError::Fatal(class::topic_permission("DESCRIBE", topic)),
+    let metadata =
+        client.fetch_metadata(Some(topic), timeout).map_err(|error| match error.rdkafka_error_code() {
+            Some(Code::TopicAuthorizationFailed) => {
+                LogError::Fatal(class::topic_permission("DESCRIBE", topic))
+            }
             _ => unreachable_brokers(servers, reason(client)),
-        }
-    })?;
+        })?;
     let found = metadata.topics().iter().find(|found| found.name() == topic);
     let Some(found) = found else { return Err(LogError::Fatal(class::missing(topic))) };
     match found.error().map(Code::from) {
@@ -666,7 +670,9 @@ fn setup(error: &KafkaError, client: &str) -> LogError {
     })
 }
 
-fn listed<'a>(partitions: impl IntoIterator<Item = (&'a Tp, Offset)>) -> Result<TopicPartitionList, LogError> {
+fn listed<'a>(
+    partitions: impl IntoIterator<Item = (&'a Tp, Offset)>,
+) -> Result<TopicPartitionList, LogError> {
     let mut list = TopicPartitionList::new();
     for (tp, offset) in partitions {
         list.add_partition_offset(&tp.topic, tp.partition, offset)

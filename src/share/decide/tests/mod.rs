@@ -171,7 +171,8 @@ fn decay_alone_and_what_is_not_shared_tell_nobody_anything() {
     let evidence = more.dossier.findings[0].evidence[0].clone();
     more.dossier.findings[0].evidence.push(Evidence { code: "listed-too".to_owned(), ..evidence });
     assert_ne!(digests(&more).1, base.1);
-    let no_score: String = UNIT.lines().filter(|line| !line.starts_with("\"score.")).map(|line| format!("{line}\n")).collect();
+    let no_score: String =
+        UNIT.lines().filter(|line| !line.starts_with("\"score.")).map(|line| format!("{line}\n")).collect();
     let mut unscored = world.clone();
     unscored.agreement = sound(&no_score);
     let before = digests(&unscored);
@@ -184,10 +185,8 @@ use crate::enrich::Evidence;
 #[test]
 fn a_url_goes_out_scrubbed_and_its_whole_form_stops_the_message() {
     let mut world = world::World::standard(UNIT);
-    world.dossier.indicator = Indicator {
-        kind: IndicatorType::Url,
-        value: "http://a.example/x?id=1&amp;token=geheim".to_owned(),
-    };
+    world.dossier.indicator =
+        Indicator { kind: IndicatorType::Url, value: "http://a.example/x?id=1&amp;token=geheim".to_owned() };
     let decision = world.decide();
     let release = released(&decision).expect("published");
     assert_eq!(release.fields["indicator"]["value"], "http://a.example/x?id=1&amp;token=scrubbed");

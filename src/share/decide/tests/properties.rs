@@ -5,7 +5,9 @@ use std::cell::RefCell;
 use proptest::prelude::*;
 
 use super::super::*;
-use super::world::{CLEAR, NOW, World, arb_finding, arb_fold, arb_terms, arb_world, evidence, fold, form, hold};
+use super::world::{
+    CLEAR, NOW, World, arb_finding, arb_fold, arb_terms, arb_world, evidence, fold, form, hold,
+};
 use super::*;
 use crate::dossier::{Capped, Fold, Seen};
 use crate::enrich::{Finding, NexusKind};
@@ -34,7 +36,8 @@ fn fold_may(world: &World, fold: &Fold) -> bool {
 }
 
 fn finding_may(world: &World, finding: &Finding) -> bool {
-    finding.independent && world.book.sources.get(&finding.source).is_some_and(|terms| may(world, terms, CLEAR))
+    finding.independent
+        && world.book.sources.get(&finding.source).is_some_and(|terms| may(world, terms, CLEAR))
 }
 
 /// The same world with only what the recipient may know of.
@@ -45,7 +48,8 @@ fn bare(world: &World) -> World {
     for finding in &mut bare.dossier.findings {
         let terms = &world.book.sources[&finding.source];
         finding.evidence.retain(|evidence| {
-            let own = Marking { tlp: evidence.tlp.unwrap_or(Tlp::Clear), pap: evidence.pap.unwrap_or(Pap::Clear) };
+            let own =
+                Marking { tlp: evidence.tlp.unwrap_or(Tlp::Clear), pap: evidence.pap.unwrap_or(Pap::Clear) };
             may(world, terms, own)
         });
     }
@@ -147,7 +151,9 @@ fn i4_only_named_fields_go_out() {
         }
         let text = String::from_utf8(bytes(&release.fields)).expect("JSON");
         prop_assert!(!text.contains("geheim"), "{text}");
-        prop_assert!(!text.contains("ref.example") && !text.contains("origin-of") && !text.contains("says so"));
+        prop_assert!(
+            !text.contains("ref.example") && !text.contains("origin-of") && !text.contains("says so")
+        );
         Ok(true)
     });
 }
@@ -194,7 +200,9 @@ fn with(world: &World, hidden: &Hidden) -> (World, bool) {
         }
         Hidden::Evidence(index, tlp) => {
             let count = with.dossier.findings.len();
-            let Some(finding) = with.dossier.findings.get_mut(index % count.max(1)) else { return (with, true) };
+            let Some(finding) = with.dossier.findings.get_mut(index % count.max(1)) else {
+                return (with, true);
+            };
             finding.evidence.insert(0, evidence("hidden", 300, Some(*tlp)));
             let is_source_known = finding_may(world, &world.dossier.findings[index % count]);
             let may = is_source_known && *tlp <= world.agreement.ceiling.tlp;
@@ -280,7 +288,10 @@ fn i6_tightening_never_publishes_more() {
         let (loose, tight) = (world.decide(), tight.decide());
         let Some(less) = released(&tight) else { return Ok(false) };
         let Some(more) = released(&loose) else {
-            return Err(TestCaseError::fail(format!("{which} published what {} stopped", seen(&loose.outcome))));
+            return Err(TestCaseError::fail(format!(
+                "{which} published what {} stopped",
+                seen(&loose.outcome)
+            )));
         };
         let (mut of_less, mut of_more) = (BTreeSet::new(), BTreeSet::new());
         paths(&less.fields, "", &mut of_less);
@@ -312,7 +323,11 @@ fn i9_whatever_is_used_was_given_to_this_recipient_for_all_purposes() {
             for (finding, evidence) in &projection.findings {
                 used.push(finding_may(&world, finding));
                 let terms = &world.book.sources[&finding.source];
-                used.extend(evidence.iter().map(|evidence| may(&world, terms, terms.narrow(evidence.tlp, evidence.pap))));
+                used.extend(
+                    evidence
+                        .iter()
+                        .map(|evidence| may(&world, terms, terms.narrow(evidence.tlp, evidence.pap))),
+                );
             }
             form(projection, role, world.now)
         });
@@ -421,7 +436,9 @@ fn i17_whatever_is_missing_or_malformed_denies() {
     allowed(HUB, indicator(IndicatorType::Ipv6, "2001:db8::1"));
     allowed(HUB, indicator(IndicatorType::Domain, "a.example"));
     denied(HUB, "no-releasable-claim", |world| world.dossier.folds.clear());
-    denied(HUB, "no-releasable-claim", |world| world.dossier.folds.iter_mut().for_each(|fold| fold.count = 0));
+    denied(HUB, "no-releasable-claim", |world| {
+        world.dossier.folds.iter_mut().for_each(|fold| fold.count = 0)
+    });
     denied(HUB, "no-releasable-claim", |world| {
         world.dossier.folds.iter_mut().for_each(|fold| fold.first_seen = fold.last_seen.plus(1));
     });
@@ -562,12 +579,14 @@ fn each_term_denies_alone() {
     no_claim(|terms| drop(terms.never_to.insert("*".to_owned())));
     no_claim(|terms| drop(terms.purposes.remove(&crate::sighting::Purpose::Remediation)));
     no_claim(|terms| terms.notify_affected = Notify::MustNot);
-    let still = |change: fn(&mut Terms)| allowed(DESK, |world| {
-        // The hidden reporter stays hidden.
-        let hidden = world.book.reporters.remove("quiet");
-        terms(change)(world);
-        world.book.reporters.extend(hidden.map(|hidden| ("quiet".to_owned(), hidden)));
-    });
+    let still = |change: fn(&mut Terms)| {
+        allowed(DESK, |world| {
+            // The hidden reporter stays hidden.
+            let hidden = world.book.reporters.remove("quiet");
+            terms(change)(world);
+            world.book.reporters.extend(hidden.map(|hidden| ("quiet".to_owned(), hidden)));
+        })
+    };
     still(|terms| terms.tlp = Tlp::Green);
     still(|terms| terms.pap = Pap::Green);
     still(|terms| terms.release_to = ["org:desk".to_owned()].into());

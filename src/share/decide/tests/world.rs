@@ -118,13 +118,7 @@ pub(super) fn open_terms() -> Terms {
 pub(super) fn fold(reporter: &str, role: Role, marking: Marking) -> Fold {
     let (first, last) = (NOW.plus(-40 * HOUR), NOW.plus(-2 * HOUR));
     let seen = Seen { count: 2, first, last };
-    let raw = RawRef {
-        topic: "raw.x".to_owned(),
-        partition: 0,
-        offset: 7,
-        index: 0,
-        sha256: "0".repeat(64),
-    };
+    let raw = RawRef { topic: "raw.x".to_owned(), partition: 0, offset: 7, index: 0, sha256: "0".repeat(64) };
     Fold {
         reporter: reporter.to_owned(),
         role,
@@ -212,7 +206,14 @@ pub(super) fn form(projection: &Projection<'_>, role: Role, now: Timestamp) -> O
             let age = now.since(evidence.observed_at) / HOUR;
             let points = evidence.weight - i32::try_from(age.min(50)).unwrap_or(50);
             let at = Some(evidence.observed_at);
-            factors.push(factor(&evidence.code, &evidence.text, points, &finding.source, &evidence.origin, at));
+            factors.push(factor(
+                &evidence.code,
+                &evidence.text,
+                points,
+                &finding.source,
+                &evidence.origin,
+                at,
+            ));
         }
     }
     for fold in &folds {
@@ -237,7 +238,10 @@ pub(super) fn form(projection: &Projection<'_>, role: Role, now: Timestamp) -> O
         indicator: projection.dossier.indicator.clone(),
         role,
         malware: crate::dossier::Listed {
-            items: names.into_iter().map(|(name, reporters)| crate::dossier::Malware { name, reporters }).collect(),
+            items: names
+                .into_iter()
+                .map(|(name, reporters)| crate::dossier::Malware { name, reporters })
+                .collect(),
             more: folds.iter().map(|fold| fold.malware.overflow).sum(),
         },
         services: crate::dossier::Listed {
@@ -258,7 +262,11 @@ pub(super) fn form(projection: &Projection<'_>, role: Role, now: Timestamp) -> O
         time: crate::dossier::Times {
             first_seen: folds.iter().map(|fold| fold.first_seen).min().unwrap_or(first.first_seen),
             last_seen: folds.iter().map(|fold| fold.last_seen).max().unwrap_or(first.last_seen),
-            first_reported: folds.iter().map(|fold| fold.first_reported).min().unwrap_or(first.first_reported),
+            first_reported: folds
+                .iter()
+                .map(|fold| fold.first_reported)
+                .min()
+                .unwrap_or(first.first_reported),
         },
         sightings: folds.iter().map(|fold| fold.count).sum(),
         reporters: reporters.len() as u64,
@@ -298,8 +306,16 @@ fn arb_marking() -> impl Strategy<Value = Marking> {
 }
 
 fn arb_names() -> impl Strategy<Value = BTreeSet<String>> {
-    let names =
-        ["org:hub", "org:unit", "org:peer", "le-international", "le-national", "vendor-peer", "public", "isp-abuse"];
+    let names = [
+        "org:hub",
+        "org:unit",
+        "org:peer",
+        "le-international",
+        "le-national",
+        "vendor-peer",
+        "public",
+        "isp-abuse",
+    ];
     prop::collection::btree_set(prop::sample::select(names.map(str::to_owned).to_vec()), 0..4)
 }
 
@@ -362,10 +378,7 @@ fn arb_evidence() -> impl Strategy<Value = Evidence> {
 
 pub(super) fn arb_finding() -> impl Strategy<Value = Finding> {
     let source = prop::sample::select(vec!["s0", "s1", "s2", "s-unknown"]);
-    let country = prop::option::weighted(
-        0.8,
-        prop_oneof![3 => Just("TH"), 2 => Just("SG"), 1 => Just("DE")],
-    );
+    let country = prop::option::weighted(0.8, prop_oneof![3 => Just("TH"), 2 => Just("SG"), 1 => Just("DE")]);
     let gov = prop::option::weighted(0.05, prop::sample::select(vec!["TH", "SG", "DE"]));
     let parts = (source, prop::collection::vec(arb_evidence(), 0..3), country, gov, 30..=100_u8);
     (parts, prop::bool::weighted(0.9)).prop_map(
@@ -404,7 +417,10 @@ pub(super) fn arb_world() -> impl Strategy<Value = World> {
     let terms = prop::collection::vec(arb_terms(), 5);
     let source_terms = prop::collection::vec(arb_terms(), 3);
     let orgs = prop::collection::vec(
-        prop::option::weighted(0.15, prop::sample::select(vec!["org:hub", "org:unit", "org:peer", "org:desk"])),
+        prop::option::weighted(
+            0.15,
+            prop::sample::select(vec!["org:hub", "org:unit", "org:peer", "org:desk"]),
+        ),
         5,
     );
     let indicator = prop_oneof![
@@ -424,7 +440,9 @@ pub(super) fn arb_world() -> impl Strategy<Value = World> {
             World {
                 book: Book {
                     reporters: parties
-                        .map(|(n, (terms, org))| (format!("r{n}"), Party { org: org.map(str::to_owned), terms }))
+                        .map(|(n, (terms, org))| {
+                            (format!("r{n}"), Party { org: org.map(str::to_owned), terms })
+                        })
                         .collect(),
                     sources: source_terms
                         .into_iter()
