@@ -106,7 +106,11 @@ impl InMemory {
     }
 
     /// Works until nothing is left, and takes what was written, in order, without the input.
-    pub(super) fn settle(&mut self, input: &str, now: Timestamp) -> anyhow::Result<Vec<crate::stage::Record>> {
+    pub(super) fn settle(
+        &mut self,
+        input: &str,
+        now: Timestamp,
+    ) -> anyhow::Result<Vec<crate::stage::Record>> {
         self.local.settle(now, |_, _| {})?;
         let mut records = self.local.cluster.drain();
         records.retain(|record| &*record.topic != input);

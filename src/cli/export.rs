@@ -65,7 +65,11 @@ pub(super) fn read(line: &str) -> Result<Record, String> {
         offset: 0,
         key: line.key.map(|key| key.into_owned().into_bytes()),
         value,
-        headers: line.headers.into_iter().map(|(n, v)| (n.into_owned(), v.into_owned().into_bytes())).collect(),
+        headers: line
+            .headers
+            .into_iter()
+            .map(|(n, v)| (n.into_owned(), v.into_owned().into_bytes()))
+            .collect(),
     })
 }
 

@@ -3,6 +3,8 @@
 //! Exit codes: 0 for success, 64 for a wrong command line or a file with errors, 1 for the rest.
 
 mod check;
+mod enrich;
+mod export;
 mod schema;
 mod topics;
 
@@ -15,6 +17,7 @@ use clap::Parser;
 
 use crate::config::{self, Loaded};
 use crate::diag::{Finding, Findings, Severity};
+use crate::sighting::Timestamp;
 
 /// What a wrong command line or file exits with: `EX_USAGE` of sysexits.
 const USAGE: u8 = 64;
@@ -30,6 +33,7 @@ struct Cli {
 #[derive(Debug, clap::Subcommand)]
 enum Command {
     Check(check::Args),
+    Enrich(enrich::Args),
     Topics(topics::Args),
     Schema(schema::Args),
 }
@@ -49,6 +53,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> anyhow::Result<ExitCode>
     };
     match cli.command {
         Command::Check(args) => check::run(&args),
+        Command::Enrich(args) => enrich::run(&args),
         Command::Topics(args) => topics::run(&args),
         Command::Schema(args) => schema::run(&args),
     }
@@ -82,6 +87,13 @@ fn summary(findings: &Findings) -> String {
         .flatten()
         .collect();
     if counts.is_empty() { "no findings".to_owned() } else { counts.join(", ") }
+}
+
+/// The time, as the computer's clock has it.
+#[expect(clippy::disallowed_methods, reason = "the shell reads the clock, here and nowhere else")]
+fn clock() -> Timestamp {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    Timestamp(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
 }
 
 /// Writes to standard output. A reader that went away, such as `head`, is no failure.

@@ -327,6 +327,7 @@ fn fullest() -> Dossier {
                 role,
                 version: u64::from(u32::MAX),
                 digest: [255; 16],
+                major: [255; 16],
                 at: Timestamp(1_900_000_000_000),
                 refused: Some(longest(caps::TEXT, agreement)),
             });

@@ -6,6 +6,7 @@
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a test program with its own harness")]
 
 mod ledgerless;
+mod whole;
 mod world;
 
 use std::process::ExitCode;
@@ -56,7 +57,11 @@ fn main() -> ExitCode {
         let disk = (seed % 8 == 7).then(|| tempfile::tempdir().expect("a temporary folder"));
         let folder = disk.as_ref().map(|disk| disk.path().to_owned());
         let trace = args.trace;
-        let played = std::panic::catch_unwind(move || ledgerless::run(seed, folder, trace));
+        // Every fourth seed plays the runner alone, the others all stages.
+        let played = std::panic::catch_unwind(move || match seed % 4 {
+            0 => ledgerless::run(seed, folder, trace),
+            _ => whole::run(seed, folder, trace),
+        });
         match played {
             Ok(one) => tally.add(&one),
             Err(_) => {

@@ -105,6 +105,7 @@ fn leads_disclosures_and_retries_stay_in_order() {
                 role,
                 version,
                 digest: [0; 16],
+                major: [0; 16],
                 at: Timestamp(1),
                 refused: None,
             });
