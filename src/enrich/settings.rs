@@ -239,18 +239,21 @@ mod tests {
             &[("enricher-file-empty", "\" \""), ("enricher-always-stale", "")],
         );
         check_findings("[[enrich]]\nnames = { tld = false, TERMS }", &[("names-without-list", "")]);
-        let list = "[[enrich]]\nreputation = { name = \"NAME\", file = \"w.csv\", origin = \"us\", weight = W, TERMS }\n";
+        let list = "[[enrich]]\nreputation = { name = \"NAME\", file = \"w.csv\", origin = \"us\", weight = WEIGHT, TERMS }\n";
         check_findings(
-            &list.replace("NAME", "watchlist").replace('W', "1001"),
+            &list.replace("NAME", "watchlist").replace("WEIGHT", "1001"),
             &[("reputation-weight", "1001")],
         );
         check_findings(
-            &list.replace("NAME", "Watch list").replace('W', "1"),
+            &list.replace("NAME", "Watch list").replace("WEIGHT", "1"),
             &[("reputation-name", "\"Watch list\"")],
         );
-        check_findings(&list.replace("NAME", "geoip").replace('W', "1"), &[("reputation-name", "\"geoip\"")]);
         check_findings(
-            &list.replace("NAME", "a").replace('W', "1").repeat(2),
+            &list.replace("NAME", "geoip").replace("WEIGHT", "1"),
+            &[("reputation-name", "\"geoip\"")],
+        );
+        check_findings(
+            &list.replace("NAME", "a").replace("WEIGHT", "1").repeat(2),
             &[("enricher-twice", "\"a\"")],
         );
         check_findings(
