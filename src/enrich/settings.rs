@@ -273,6 +273,17 @@ mod tests {
     }
 
     #[test]
+    fn the_schema_is_strict_and_tells_defaults() {
+        let schema = serde_json::to_value(schemars::schema_for!(EnricherSettings)).unwrap();
+        for name in ["GeoipSettings", "NamesSettings", "ReputationSettings"] {
+            let settings = &schema["$defs"][name];
+            assert_eq!(settings["additionalProperties"], serde_json::json!(false), "{name}");
+            assert_eq!(settings["properties"]["reliability"]["maximum"], serde_json::json!(100), "{name}");
+        }
+        assert_eq!(schema["oneOf"].as_array().map(Vec::len), Some(3));
+    }
+
+    #[test]
     fn files_that_were_not_read_are_named() {
         let text = format!("[[enrich]]\ngeoip = {{ city = \"c.mmdb\", {TERMS} }}");
         let error = read(&text).unwrap()[0].load(BTreeMap::new()).err().unwrap();

@@ -183,7 +183,7 @@ fn real_databases_are_read() {
 }
 
 fn written(database_type: &str, record: &Value) -> Vec<u8> {
-    write_mmdb(database_type, 1_790_000_000, [("192.0.2.0/24".parse().unwrap(), record.clone())])
+    write_mmdb(database_type, 1_790_000_000, [("192.0.2.0/24".parse().expect("a network"), record.clone())])
 }
 
 fn texts(entries: &[(&str, &str)]) -> Value {
@@ -192,7 +192,7 @@ fn texts(entries: &[(&str, &str)]) -> Value {
 
 #[track_caller]
 fn check_layout(database_type: &str, part: &str, record: &Value, expected: &str) {
-    let geoip = open(&[(part, written(database_type, record))]).unwrap();
+    let geoip = open(&[(part, written(database_type, record))]).expect("a database");
     assert_eq!(geoip.build(), format!("{part} {database_type} 2026-09-21"));
     check(&geoip, "192.0.2.7", expected);
     check(&geoip, "198.51.100.7", "miss");
