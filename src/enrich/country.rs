@@ -27,7 +27,7 @@ const ASSIGNED: [&str; 249] = [
 /// `XK` (Kosovo) is accepted beside the assigned codes: it is reserved for users of the standard,
 /// and every GeoIP source uses it so. Refused are what sources write for want of a country (`EU`,
 /// `AP`, `ZZ`, `A1`) and withdrawn codes (`AN`).
-pub fn code(text: &str) -> Option<&'static str> {
+pub(crate) fn code(text: &str) -> Option<&'static str> {
     let text = text.trim().as_bytes();
     let &[first, second] = text else { return None };
     let upper = [first.to_ascii_uppercase(), second.to_ascii_uppercase()];

@@ -10,7 +10,7 @@ use crate::sighting::{Indicator, IndicatorType};
 
 /// The host of an indicator.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Host {
+pub(crate) enum Host {
     /// An address, never an IPv4-mapped one.
     Address(IpAddr),
     /// A domain name in lower case, without a dot at the end.
@@ -20,7 +20,7 @@ pub enum Host {
 impl Host {
     /// The host that `indicator` is, or that the URL `indicator` is on; `None` for what has none, such
     /// as a hash.
-    pub fn of(indicator: &Indicator) -> Option<Self> {
+    pub(crate) fn of(indicator: &Indicator) -> Option<Self> {
         match indicator.kind {
             IndicatorType::Ipv4 | IndicatorType::Ipv6 => address(&indicator.value),
             IndicatorType::Domain => Some(Self::Name(indicator.value.clone())),
@@ -49,7 +49,7 @@ fn address(text: &str) -> Option<Host> {
 }
 
 /// `name` and every name above it, from the longest: `a.b.example`, `b.example`, `example`.
-pub fn upwards(name: &str) -> impl Iterator<Item = &str> {
+pub(crate) fn upwards(name: &str) -> impl Iterator<Item = &str> {
     std::iter::successors(Some(name), |name| name.split_once('.').map(|(_, above)| above))
 }
 

@@ -6,20 +6,20 @@ use crate::sighting::Timestamp;
 
 /// One row of a list, as wide as the header.
 #[derive(Debug)]
-pub struct Row<'a> {
+pub(crate) struct Row<'a> {
     /// Where it starts, from 1.
-    pub line: u64,
+    pub(crate) line: u64,
     columns: &'a [String],
     values: &'a csv::StringRecord,
 }
 
 /// Something that makes a list unusable.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Bad {
+pub(crate) struct Bad {
     /// Where, from 1.
-    pub line: u64,
+    pub(crate) line: u64,
     /// What is wrong and what to do.
-    pub text: String,
+    pub(crate) text: String,
 }
 
 /// Gives every row of `bytes` to `take`, in the order of the file, and stops at the first bad one.
@@ -27,7 +27,7 @@ pub struct Bad {
 /// A list is UTF-8 with commas, the header in the first line that is no comment, comments in lines
 /// that start with `#`, and blanks around values dropped. Every column must be one of `required` or
 /// `optional`, and all of `required` must be there.
-pub fn read(
+pub(crate) fn read(
     bytes: &[u8],
     required: &[&str],
     optional: &[&str],
@@ -41,13 +41,14 @@ pub fn read(
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let mut reader =
         csv::ReaderBuilder::new().comment(Some(b'#')).trim(csv::Trim::All).from_reader(text.as_bytes());
+    let bad = |err: csv::Error| bad(text, &err);
     let header = reader.headers().map_err(bad)?;
-    let header_line = header.position().map_or(1, csv::Position::line);
+    let header_line = line_of(text, header.position());
     let columns: Vec<String> = header.iter().map(ToOwned::to_owned).collect();
     check_header(&columns, required, optional).map_err(|text| Bad { line: header_line, text })?;
     let mut values = csv::StringRecord::new();
     while reader.read_record(&mut values).map_err(bad)? {
-        let line = values.position().map_or(0, csv::Position::line);
+        let line = line_of(text, values.position());
         // The CSV reader takes a quote after a blank for a part of the value, and then a comma inside
         // the quotes shifts every later column.
         if values.iter().any(|value| value.starts_with('"')) {
@@ -63,24 +64,24 @@ pub fn read(
 
 impl<'a> Row<'a> {
     /// The value under `column`; `None` when the list has no such column or the value is empty.
-    pub fn value(&self, column: &str) -> Option<&'a str> {
+    pub(crate) fn value(&self, column: &str) -> Option<&'a str> {
         let at = self.columns.iter().position(|known| known == column)?;
         self.values.get(at).filter(|value| !value.is_empty())
     }
 
     /// As [`Row::value`], for what must be there.
-    pub fn required(&self, column: &str) -> Result<&'a str, Bad> {
+    pub(crate) fn required(&self, column: &str) -> Result<&'a str, Bad> {
         self.value(column).ok_or_else(|| self.bad(format!("no `{column}`; every row needs one")))
     }
 
     /// Something wrong with this row.
-    pub fn bad(&self, text: impl Into<String>) -> Bad {
+    pub(crate) fn bad(&self, text: impl Into<String>) -> Bad {
         Bad { line: self.line, text: text.into() }
     }
 }
 
 /// The midnight in UTC at which the day `text`, written `2026-11-02`, begins.
-pub fn day(text: &str) -> Option<Timestamp> {
+pub(crate) fn day(text: &str) -> Option<Timestamp> {
     if text.len() != 10 {
         return None;
     }
@@ -89,7 +90,7 @@ pub fn day(text: &str) -> Option<Timestamp> {
 }
 
 /// The day of a time in UTC, `2026-11-02`.
-pub fn day_of(time: Timestamp) -> String {
+pub(crate) fn day_of(time: Timestamp) -> String {
     time.to_string().chars().take(10).collect()
 }
 
@@ -114,8 +115,19 @@ fn check_header(columns: &[String], required: &[&str], optional: &[&str]) -> Res
     }
 }
 
-fn bad(err: csv::Error) -> Bad {
-    let line = err.position().map_or(0, csv::Position::line);
+/// The line of a record. The CSV reader says where it began to look for it, which is before the comments
+/// and blank lines that it skips.
+fn line_of(text: &str, position: Option<&csv::Position>) -> u64 {
+    let Some(position) = position else { return 1 };
+    let behind =
+        usize::try_from(position.byte()).ok().and_then(|start| text.get(start..)).unwrap_or_default();
+    let skipped =
+        behind.split_inclusive('\n').take_while(|line| line.starts_with('#') || line.trim_end().is_empty());
+    position.line() + skipped.count() as u64
+}
+
+fn bad(text: &str, err: &csv::Error) -> Bad {
+    let line = line_of(text, err.position());
     match err.kind() {
         csv::ErrorKind::UnequalLengths { expected_len, len, .. } => Bad {
             line,

@@ -239,18 +239,21 @@ mod tests {
             &[("enricher-file-empty", "\" \""), ("enricher-always-stale", "")],
         );
         check_findings("[[enrich]]\nnames = { tld = false, TERMS }", &[("names-without-list", "")]);
-        let list = "[[enrich]]\nreputation = { name = \"NAME\", file = \"w.csv\", origin = \"us\", weight = W, TERMS }\n";
+        let list = "[[enrich]]\nreputation = { name = \"NAME\", file = \"w.csv\", origin = \"us\", weight = WEIGHT, TERMS }\n";
         check_findings(
-            &list.replace("NAME", "watchlist").replace('W', "1001"),
+            &list.replace("NAME", "watchlist").replace("WEIGHT", "1001"),
             &[("reputation-weight", "1001")],
         );
         check_findings(
-            &list.replace("NAME", "Watch list").replace('W', "1"),
+            &list.replace("NAME", "Watch list").replace("WEIGHT", "1"),
             &[("reputation-name", "\"Watch list\"")],
         );
-        check_findings(&list.replace("NAME", "geoip").replace('W', "1"), &[("reputation-name", "\"geoip\"")]);
         check_findings(
-            &list.replace("NAME", "a").replace('W', "1").repeat(2),
+            &list.replace("NAME", "geoip").replace("WEIGHT", "1"),
+            &[("reputation-name", "\"geoip\"")],
+        );
+        check_findings(
+            &list.replace("NAME", "a").replace("WEIGHT", "1").repeat(2),
             &[("enricher-twice", "\"a\"")],
         );
         check_findings(
@@ -267,6 +270,17 @@ mod tests {
         assert!(read(&geoip(", cities = \"c\"")).unwrap_err().contains("unknown field `cities`"));
         assert!(read("[[enrich]]\ngeo-ip = {}").unwrap_err().contains("unknown variant `geo-ip`"));
         assert!(read("[[enrich]]\ngeoip = { city = \"c\" }").unwrap_err().contains("missing field `terms`"));
+    }
+
+    #[test]
+    fn the_schema_is_strict_and_tells_defaults() {
+        let schema = serde_json::to_value(schemars::schema_for!(EnricherSettings)).unwrap();
+        for name in ["GeoipSettings", "NamesSettings", "ReputationSettings"] {
+            let settings = &schema["$defs"][name];
+            assert_eq!(settings["additionalProperties"], serde_json::json!(false), "{name}");
+            assert_eq!(settings["properties"]["reliability"]["maximum"], serde_json::json!(100), "{name}");
+        }
+        assert_eq!(schema["oneOf"].as_array().map(Vec::len), Some(3));
     }
 
     #[test]

@@ -6,6 +6,8 @@ mod tidy;
 
 // Every input format: records in files, and what they become.
 mod formats;
+// Databases of addresses, as they come; needs what tests/fetch fetches.
+mod geoip;
 // Scores: evidence in, verdict and explanation out.
 mod score;
 // Dossiers: folds, leads, what is written of them.

@@ -21,26 +21,19 @@ const LONGEST_NAME: usize = 120;
 
 /// What a record says.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Facts {
+pub(crate) struct Facts {
     /// Where the address is; ISO 3166-1 alpha-2.
-    pub country: Option<&'static str>,
+    pub(crate) country: Option<&'static str>,
     /// Where its network was registered, which is often elsewhere.
-    pub registered_country: Option<&'static str>,
+    pub(crate) registered_country: Option<&'static str>,
     /// City, in English.
-    pub city: Option<String>,
+    pub(crate) city: Option<String>,
     /// Autonomous system.
-    pub asn: Option<u32>,
+    pub(crate) asn: Option<u32>,
     /// Its name; only where there is a number.
-    pub as_name: Option<String>,
+    pub(crate) as_name: Option<String>,
     /// Whether many places answer under this address. Then it is nowhere in particular.
-    pub anycast: bool,
-}
-
-impl Facts {
-    /// Whether the record said nothing: many networks of real databases have an empty record.
-    pub fn is_empty(&self) -> bool {
-        *self == Self::default()
-    }
+    pub(crate) anycast: bool,
 }
 
 /// A record as it is laid out: the union of the keys of all layouts.
@@ -48,7 +41,7 @@ impl Facts {
 /// Keys that mean the same in different layouts are kept apart, because a record may have both.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
-pub struct Record<'a> {
+pub(crate) struct Record<'a> {
     /// MaxMind, DB-IP: a map. IPinfo: a code in legacy files, an English name in current ones.
     #[serde(borrow)]
     country: Value<'a, Place<'a>>,
@@ -116,7 +109,7 @@ struct Traits<'a> {
 
 impl Record<'_> {
     /// What it says.
-    pub fn facts(&self) -> Facts {
+    pub(crate) fn facts(&self) -> Facts {
         let traits = self.traits.map();
         let asn = self
             .autonomous_system_number
@@ -338,7 +331,6 @@ mod tests {
             r#"{"country":["TH"],"city":7,"asn":{"a":{"b":[1]}},"traits":"x","is_anycast":1.5}"#,
             "- - - - -",
         );
-        assert!(serde_json::from_str::<Record<'_>>("{}").unwrap().facts().is_empty());
     }
 
     #[test]

@@ -88,10 +88,12 @@ struct Texts {
 
 impl Texts {
     fn push(&mut self, text: &str) -> Result<u32, String> {
-        let full = || "the list is larger than 4 GiB; split it".to_owned();
-        let place = u32::try_from(self.ends.len()).map_err(|_| full())?;
+        let end = self.text.len() + text.len();
+        let (Ok(place), Ok(end)) = (u32::try_from(self.ends.len()), u32::try_from(end)) else {
+            return Err("the list is larger than 4 GiB; split it".to_owned());
+        };
         self.text.push_str(text);
-        self.ends.push(u32::try_from(self.text.len()).map_err(|_| full())?);
+        self.ends.push(end);
         Ok(place)
     }
 
@@ -119,8 +121,9 @@ impl Entries {
         list::read(bytes, &["indicator", "code"], &optional, |row| {
             let listed =
                 canonical(row.required("indicator")?, row.value("type")).map_err(|text| row.bad(text))?;
-            let next =
-                u32::try_from(kinds.len()).map_err(|_| row.bad("too many kinds of rows; split the list"))?;
+            let Ok(next) = u32::try_from(kinds.len()) else {
+                return Err(row.bad("too many kinds of rows; split the list"));
+            };
             let kind = *kinds.entry(kind_of(row, settings)?).or_insert(next);
             let reference = match row.value("reference") {
                 Some(text) if text.len() > LONGEST_REFERENCE => {
@@ -151,7 +154,9 @@ impl Entries {
     }
 
     fn add(&mut self, listed: &Listed, claim: Claim) -> Result<(), String> {
-        let place = u32::try_from(self.claims.len()).map_err(|_| "too many rows; split the list")?;
+        let Ok(place) = u32::try_from(self.claims.len()) else {
+            return Err("too many rows; split the list".to_owned());
+        };
         self.claims.push(claim);
         match listed {
             Listed::Network(IpNet::V4(net)) => {
@@ -344,9 +349,10 @@ fn kind_of(row: &Row<'_>, settings: &Settings) -> Result<Kind, Bad> {
 
 /// RFC 3339, or a day, which is its midnight in UTC.
 fn time(text: &str) -> Result<Timestamp, String> {
-    list::day(text)
-        .map_or_else(|| text.parse(), Ok)
-        .map_err(|_: String| format!("`{text}` is no time; write it as 2026-11-02 or 2026-11-02T08:00:00Z"))
+    list::day(text).or_else(|| text.parse().ok()).ok_or_else(|| {
+        // There are two forms, so that what is wrong is best said by showing them.
+        format!("`{text}` is no time; write it as 2026-11-02 or 2026-11-02T08:00:00Z")
+    })
 }
 
 /// What an entry lists, in canonical form, so that it is found by canonical indicators.
@@ -367,14 +373,16 @@ fn canonical(text: &str, kind: Option<&str>) -> Result<Listed, String> {
     match kind {
         "network" => network(text),
         "ipv4" | "ipv6" => {
-            let ip = text.parse::<IpAddr>().map_err(|_| wrong())?;
+            let Ok(ip) = text.parse::<IpAddr>() else { return Err(wrong()) };
             if ip.is_ipv4() != (kind == "ipv4") {
                 return Err(wrong());
             }
             Ok(Listed::Network(IpNet::from(ip.to_canonical())))
         }
         "domain" => {
-            let name = idna::domain_to_ascii_strict(text.trim_end_matches('.')).map_err(|_| wrong())?;
+            let Ok(name) = idna::domain_to_ascii_strict(text.trim_end_matches('.')) else {
+                return Err(wrong());
+            };
             if name.is_empty() || name.parse::<IpAddr>().is_ok() {
                 return Err(wrong());
             }
@@ -389,7 +397,7 @@ fn canonical(text: &str, kind: Option<&str>) -> Result<Listed, String> {
         }
         "asn" => {
             let digits = text.trim_start_matches(['A', 'S', 'a', 's']);
-            let number: u32 = digits.parse().map_err(|_| wrong())?;
+            let Ok(number) = digits.parse::<u32>() else { return Err(wrong()) };
             other(IndicatorType::Asn, format!("AS{number}"))
         }
         "ssdeep" => other(IndicatorType::Ssdeep, text.to_owned()),
@@ -404,8 +412,9 @@ fn canonical(text: &str, kind: Option<&str>) -> Result<Listed, String> {
 }
 
 fn network(text: &str) -> Result<Listed, String> {
-    let net: IpNet =
-        text.parse().map_err(|_| format!("`{text}` is no network; write one such as 192.0.2.0/24"))?;
+    let Ok(net) = text.parse::<IpNet>() else {
+        return Err(format!("`{text}` is no network; write one such as 192.0.2.0/24"));
+    };
     if net != net.trunc() {
         return Err(format!(
             "`{text}` has bits behind its prefix; write {}, or the address alone",
