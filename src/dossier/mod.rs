@@ -27,8 +27,8 @@ pub use stored::{FORMAT, StoredError, decode, encode, wake_of};
 
 /// The most of each collection that a dossier holds; what is over is counted, not kept.
 pub mod caps {
-    /// Reporters that a pipeline may name; `check` refuses more, and names over [`TEXT`] bytes.
-    pub const REPORTERS: usize = 32;
+    /// Reporters that a pipeline may name; `check` refuses more.
+    pub const REPORTERS: usize = 30;
     /// Sources of evidence that a pipeline may name; `check` refuses more.
     pub const SOURCES: usize = 8;
     /// Agreements that a pipeline may name; `check` refuses more.
@@ -53,7 +53,9 @@ pub mod caps {
     pub const EVIDENCE: usize = 16;
     /// Networks of one finding, and as many nexus.
     pub const NETWORKS: usize = 4;
-    /// Bytes of any one name kept: of malware, a code, an origin, a build.
+    /// Bytes of the name of a reporter, source or agreement; `check` refuses longer ones.
+    pub const NAME: usize = 64;
+    /// Bytes of any other name kept: of malware, a code, an origin, a build.
     pub const TEXT: usize = 48;
     /// Bytes of any one sentence or reference kept.
     pub const SENTENCE: usize = 128;

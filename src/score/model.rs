@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use schemars::JsonSchema;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
 
@@ -54,6 +54,7 @@ pub struct WrittenPrior {
     pub default: i32,
     /// By role.
     #[serde(default)]
+    #[schemars(schema_with = "by_role::<i32>")]
     pub roles: BTreeMap<Role, i32>,
 }
 
@@ -66,6 +67,7 @@ pub struct WrittenClaim {
     pub default: i32,
     /// By role.
     #[serde(default)]
+    #[schemars(schema_with = "by_role::<i32>")]
     pub roles: BTreeMap<Role, i32>,
     /// The percentage of the weight that a claim has whose reporter states no confidence.
     pub unstated: u8,
@@ -83,9 +85,11 @@ pub struct WrittenHalfLife {
     pub default: Length,
     /// By type of indicator.
     #[serde(default)]
+    #[schemars(schema_with = "by_type")]
     pub types: BTreeMap<IndicatorType, Length>,
     /// By role, then type of indicator.
     #[serde(default)]
+    #[schemars(schema_with = "by_role_and_type")]
     pub roles: BTreeMap<Role, BTreeMap<IndicatorType, Length>>,
     /// By the evidence's code, for what ages unlike the indicator.
     #[serde(default)]
@@ -426,6 +430,26 @@ impl Check<'_> {
             }
         }
     }
+}
+
+/// The schema of a table whose keys are these names. The one that is derived for a map lets any key
+/// through where the names have descriptions of their own.
+fn table(names: impl Iterator<Item = &'static str>, value: &Schema) -> Schema {
+    let properties: serde_json::Map<String, serde_json::Value> =
+        names.map(|name| (name.to_owned(), value.clone().to_value())).collect();
+    json_schema!({ "type": "object", "properties": properties, "additionalProperties": false })
+}
+
+fn by_role<T: JsonSchema>(generator: &mut SchemaGenerator) -> Schema {
+    table(Role::ALL.into_iter().map(Role::as_str), &generator.subschema_for::<T>())
+}
+
+fn by_type(generator: &mut SchemaGenerator) -> Schema {
+    table(IndicatorType::ALL.into_iter().map(IndicatorType::as_str), &generator.subschema_for::<Length>())
+}
+
+fn by_role_and_type(generator: &mut SchemaGenerator) -> Schema {
+    table(Role::ALL.into_iter().map(Role::as_str), &by_type(generator))
 }
 
 /// Where the value at `path` stands, or the nearest table around it.

@@ -212,7 +212,7 @@ fn everything_said(reporter: usize, role: Role, marking: Marking) -> impl Iterat
         indicator: indicator(),
         original: None,
         role,
-        reporter: longest(caps::TEXT, reporter),
+        reporter: longest(caps::NAME, reporter),
         id: Some(format!("{reporter} {role:?} {n}")),
         observed_at: Timestamp(1_200_000_000_000 + 9_999_999_999 * n64(n)),
         reported_at: Timestamp(1_900_000_000_000),
@@ -261,10 +261,10 @@ fn fullest_finding(source: usize) -> Finding {
         kind: NexusKind::Hosting,
         country: format!("{n:02}"),
         confidence: 100,
-        source: longest(caps::TEXT, source),
+        source: longest(caps::NAME, source),
     });
     Finding {
-        source: longest(caps::TEXT, source),
+        source: longest(caps::NAME, source),
         status: Status::Hit,
         detail: Some(longest(caps::SENTENCE, source)),
         build: longest(caps::TEXT, source),
@@ -314,7 +314,7 @@ fn fullest() -> Dossier {
     for source in 0..caps::SOURCES {
         assert_eq!(dossier.set_finding(fullest_finding(source)), 12, "what is over");
         dossier.set_retry(Retry {
-            source: longest(caps::TEXT, source),
+            source: longest(caps::NAME, source),
             attempts: 3,
             at: Some(Timestamp(1_900_000_000_000)),
         });
@@ -323,7 +323,7 @@ fn fullest() -> Dossier {
         dossier.set_written(Written { role, version: u64::from(u32::MAX), digest: [255; 16] });
         for agreement in 0..caps::AGREEMENTS {
             dossier.set_disclosed(Disclosed {
-                agreement: longest(caps::TEXT, agreement),
+                agreement: longest(caps::NAME, agreement),
                 role,
                 version: u64::from(u32::MAX),
                 digest: [255; 16],

@@ -54,7 +54,7 @@ fn nothing_known_is_unscored() {
 #[test]
 fn origins_add_up_and_one_alone_is_not_enough() {
     let (a, b) = (item("a", 220), item("b", 220));
-    check(&[a.clone()], Verdict::Suspicious, 43, &[("prior", -250), ("claim", 220)]);
+    check(std::slice::from_ref(&a), Verdict::Suspicious, 43, &[("prior", -250), ("claim", 220)]);
     check(&[a, b], Verdict::Malicious, 87, &[("prior", -250), ("claim", 220), ("claim", 220)]);
 }
 
