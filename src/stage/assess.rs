@@ -188,8 +188,8 @@ impl Assess {
             .enrichers
             .iter()
             .filter(|enricher| {
-                let Some(held) = dossier.finding(enricher.name()) else { return true };
-                if held.build != enricher.build() || now.since(held.looked_up_at) >= enricher.stale_after() {
+                let Some(held) = dossier.finding_of(enricher.name(), &enricher.build()) else { return true };
+                if now.since(held.looked_up_at) >= enricher.stale_after() {
                     return true;
                 }
                 let retry = dossier.retries.iter().find(|retry| retry.source == enricher.name());
