@@ -214,9 +214,8 @@ pub enum Standing {
 /// What naming `path` comes to.
 pub fn standing(path: &str) -> Standing {
     let below = |list: &[&str]| {
-        list.iter().any(|head| {
-            path.strip_prefix(head).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
-        })
+        list.iter()
+            .any(|head| path.strip_prefix(head).is_some_and(|rest| rest.is_empty() || rest.starts_with('.')))
     };
     if below(NEVER) {
         return Standing::Never;

@@ -55,7 +55,9 @@ mod tests {
 
     #[test]
     fn ids_differ_in_every_part_and_in_nothing_else() {
-        let id = |key: &[u8], agreement: &str, indicator: &str, role| disclosure_id(key, agreement, indicator, role);
+        let id = |key: &[u8], agreement: &str, indicator: &str, role| {
+            disclosure_id(key, agreement, indicator, role)
+        };
         let base = id(KEY, "a", "ipv4:198.51.100.7", Role::C2);
         assert_eq!(base.len(), 32);
         assert_eq!(base, id(KEY, "a", "ipv4:198.51.100.7", Role::C2));

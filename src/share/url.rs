@@ -17,19 +17,46 @@ const SCRUBBED: &str = "scrubbed";
 /// Names of parameters whose values give access. Matched as whole words of a name, in any case, and
 /// at the end of a name that is one word, such as `accessToken`.
 const CREDENTIALS: &[&str] = &[
-    "pass", "passwd", "password", "pwd", "token", "auth", "authorization", "apikey", "key", "secret", "sig",
-    "signature", "session", "sid", "jwt", "code", "otp", "state",
+    "pass",
+    "passwd",
+    "password",
+    "pwd",
+    "token",
+    "auth",
+    "authorization",
+    "apikey",
+    "key",
+    "secret",
+    "sig",
+    "signature",
+    "session",
+    "sid",
+    "jwt",
+    "code",
+    "otp",
+    "state",
 ];
 const ENDINGS: &[&str] = &[
-    "token", "passwd", "password", "pwd", "secret", "apikey", "signature", "session", "sessionid", "sessid",
-    "jwt", "otp",
+    "token",
+    "passwd",
+    "password",
+    "pwd",
+    "secret",
+    "apikey",
+    "signature",
+    "session",
+    "sessionid",
+    "sessid",
+    "jwt",
+    "otp",
 ];
 
 /// Text of at least this many characters, mixed enough, is a secret until shown otherwise.
 const LONG: usize = 20;
 
 /// Singapore's NRIC and FIN.
-static NATIONAL_ID: LazyLock<Regex> = LazyLock::new(|| pattern(r"(?i)(?:^|[^a-z0-9])[STFGM]\d{7}[A-Z](?:$|[^a-z0-9])"));
+static NATIONAL_ID: LazyLock<Regex> =
+    LazyLock::new(|| pattern(r"(?i)(?:^|[^a-z0-9])[STFGM]\d{7}[A-Z](?:$|[^a-z0-9])"));
 static DIGITS: LazyLock<Regex> = LazyLock::new(|| pattern(r"\d{13,19}"));
 static BASE64: LazyLock<Regex> = LazyLock::new(|| pattern(r"[A-Za-z0-9+/_-]{8,}"));
 static WORDS: LazyLock<Regex> = LazyLock::new(|| pattern(r"[A-Za-z0-9_-]{20,}"));
@@ -104,7 +131,9 @@ fn one(pair: &str, is_strict: bool) -> String {
     match pair.split_once('=') {
         Some((key, _)) if is_sensitive(key, is_strict) => SCRUBBED.to_owned(),
         Some((key, "")) if is_credential(key) => pair.to_owned(),
-        Some((key, value)) if is_credential(key) || is_sensitive(value, is_strict) => format!("{key}={SCRUBBED}"),
+        Some((key, value)) if is_credential(key) || is_sensitive(value, is_strict) => {
+            format!("{key}={SCRUBBED}")
+        }
         None if is_sensitive(pair, is_strict) => SCRUBBED.to_owned(),
         _ => pair.to_owned(),
     }
@@ -138,9 +167,10 @@ fn is_sensitive(text: &str, is_strict: bool) -> bool {
 
 /// A parameter within a parameter: `u=https%3A%2F%2Fa.example%2F%3Fpwd%3Dx`.
 fn has_nested(text: &str) -> bool {
-    text.split(['?', '&', ';', '#']).skip(1).filter_map(|pair| pair.split_once('=')).any(|(key, value)| {
-        !value.is_empty() && is_credential(key)
-    })
+    text.split(['?', '&', ';', '#'])
+        .skip(1)
+        .filter_map(|pair| pair.split_once('='))
+        .any(|(key, value)| !value.is_empty() && is_credential(key))
 }
 
 /// A payment card's number, by its check digit.
@@ -212,7 +242,11 @@ mod tests {
         check("http://a.example/x?id=7&lang=en", "http://a.example/x?id=7&lang=en", "http://a.example/x");
         check("ftp://a.example/pub/f.zip", "ftp://a.example/pub/f.zip", "ftp://a.example/pub/f.zip");
         // A time in milliseconds is no card, and a short path no secret.
-        check("http://a.example/1780000000000", "http://a.example/1780000000000", "http://a.example/1780000000000");
+        check(
+            "http://a.example/1780000000000",
+            "http://a.example/1780000000000",
+            "http://a.example/1780000000000",
+        );
     }
 
     #[test]
@@ -229,7 +263,11 @@ mod tests {
         #[track_caller]
         fn gone(query: &str, want: &str) {
             let url = format!("https://a.example/x?{query}");
-            assert_eq!(scrub(&url, Scrub::Credentials), Some(format!("https://a.example/x?{want}")), "{query}");
+            assert_eq!(
+                scrub(&url, Scrub::Credentials),
+                Some(format!("https://a.example/x?{want}")),
+                "{query}"
+            );
         }
         gone("token=abc", "token=scrubbed");
         gone("Token=abc", "Token=scrubbed");

@@ -87,12 +87,7 @@ fn names_and_parties() {
 fn dates() {
     let expires = "expires_at = 2027-03-01T00:00:00Z";
     let at = |code, text| [(code, text)];
-    check(
-        PEER,
-        expires,
-        "expires_at = 2029-03-02T00:00:00Z",
-        &at("agreement-dates", "2029-03-02T00:00:00Z"),
-    );
+    check(PEER, expires, "expires_at = 2029-03-02T00:00:00Z", &at("agreement-dates", "2029-03-02T00:00:00Z"));
     check(PEER, expires, "expires_at = 2029-03-01T00:00:00Z", &[]);
     check(
         PEER,
@@ -136,9 +131,19 @@ fn law() {
 
 #[test]
 fn scopes() {
-    check(UNIT, "nexus_unknown = \"deny\"", "nexus_unknown = \"allow\"", &[("agreement-nexus-unknown", "\"allow\"")]);
+    check(
+        UNIT,
+        "nexus_unknown = \"deny\"",
+        "nexus_unknown = \"allow\"",
+        &[("agreement-nexus-unknown", "\"allow\"")],
+    );
     check(UNIT, "countries = [\"TH\"]", "countries = [\"TH\", \"th\"]", &[("agreement-countries", "\"th\"")]);
-    check(UNIT, "countries = [\"TH\"]", "countries = [\"*\", \"TH\"]", &[("agreement-countries", "[\"*\", \"TH\"]")]);
+    check(
+        UNIT,
+        "countries = [\"TH\"]",
+        "countries = [\"*\", \"TH\"]",
+        &[("agreement-countries", "[\"*\", \"TH\"]")],
+    );
     check(UNIT, "countries = [\"TH\"]", "countries = [\"ZZ\"]", &[("agreement-countries", "\"ZZ\"")]);
     check(UNIT, "country = \"TH\"", "country = \"Siam\"", &[("agreement-countries", "\"Siam\"")]);
     check(
@@ -154,8 +159,18 @@ fn scopes() {
     check(OPEN, "gov_assets = \"exclude\"", "gov_assets = \"include\"", &[("agreement-gov", "\"include\"")]);
     check(PEER, "gov_assets = \"exclude\"", "gov_assets = \"own\"", &[("agreement-gov", "\"own\"")]);
     check(HUB, "gov_assets = \"include\"", "gov_assets = \"own\"", &[("agreement-gov", "\"own\"")]);
-    check(UNIT, "verdicts = [\"malicious\", \"suspicious\"]", "verdicts = []", &[("agreement-scope-empty", "[]")]);
-    check(UNIT, "nexus = [\"hosting\", \"tld\", \"victim\"]", "nexus = []", &[("agreement-scope-empty", "[]")]);
+    check(
+        UNIT,
+        "verdicts = [\"malicious\", \"suspicious\"]",
+        "verdicts = []",
+        &[("agreement-scope-empty", "[]")],
+    );
+    check(
+        UNIT,
+        "nexus = [\"hosting\", \"tld\", \"victim\"]",
+        "nexus = []",
+        &[("agreement-scope-empty", "[]")],
+    );
 }
 
 #[test]
@@ -163,11 +178,21 @@ fn fields() {
     let kept = "\"role\" = \"keep\"\n";
     let with = |more: &str| format!("{kept}{more}\n");
     check(UNIT, kept, &with("\"sensor.ip\" = \"keep\""), &[("agreement-field-never", "\"sensor.ip\"")]);
-    check(UNIT, kept, &with("\"reporter.name\" = \"keep\""), &[("agreement-field-never", "\"reporter.name\"")]);
+    check(
+        UNIT,
+        kept,
+        &with("\"reporter.name\" = \"keep\""),
+        &[("agreement-field-never", "\"reporter.name\"")],
+    );
     check(UNIT, kept, &with("\"victim.email\" = \"keep\""), &[("agreement-field-never", "\"victim.email\"")]);
     check(UNIT, kept, &with("\"score.risky\" = \"keep\""), &[("agreement-field-unknown", "\"score.risky\"")]);
     check(UNIT, kept, &with("\"raw.topic\" = \"keep\""), &[("agreement-key-refused", "\"raw.topic\"")]);
-    check(UNIT, kept, &with("\"services.port\" = \"keep\""), &[("agreement-field-twice", "\"services.port\"")]);
+    check(
+        UNIT,
+        kept,
+        &with("\"services.port\" = \"keep\""),
+        &[("agreement-field-twice", "\"services.port\"")],
+    );
     check(UNIT, kept, "\"role\" = \"band\"\n", &[("agreement-field-op", "\"band\"")]);
     check(UNIT, kept, "\"role\" = \"pseudonym\"\n", &[("agreement-key-refused", "\"pseudonym\"")]);
     check(
@@ -349,7 +374,10 @@ fn every_carried_key_travels() {
 fn the_fields_of_the_schema_say_what_may_be_done_to_them() {
     let schema = schema_of::<File>();
     let fields = schema.pointer("/properties/fields/properties").expect("fields");
-    assert_eq!(fields["time.last_seen"]["x-operations"], serde_json::json!(["keep", "truncate-day", "truncate-hour"]));
+    assert_eq!(
+        fields["time.last_seen"]["x-operations"],
+        serde_json::json!(["keep", "truncate-day", "truncate-hour"])
+    );
     assert_eq!(fields["malware.family"]["x-instead"], "write `malware.name`");
 }
 

@@ -192,13 +192,25 @@ impl Lint<'_> {
         let only = |value: &Option<String>, built: &str| value.as_deref().is_some_and(|value| value != built);
         let delivery = &file.delivery;
         for (path, is_refused, help) in [
-            ("direction", file.direction == Direction::Mutual, "write \"outbound\"; what the partner gives is a reporter of the pipeline"),
-            ("parties.recipient.key", only(&file.parties.recipient.key, "none"), "write \"none\"; protect the topic with TLS and ACLs"),
+            (
+                "direction",
+                file.direction == Direction::Mutual,
+                "write \"outbound\"; what the partner gives is a reporter of the pipeline",
+            ),
+            (
+                "parties.recipient.key",
+                only(&file.parties.recipient.key, "none"),
+                "write \"none\"; protect the topic with TLS and ACLs",
+            ),
             ("scope.sectors", file.scope.sectors != ["*"], "write [\"*\"]: leads do not know sectors yet"),
             ("delivery.format", delivery.format != Format::Json, "write \"json\""),
             ("delivery.cadence", only(&delivery.cadence, "stream"), "write \"stream\""),
             ("delivery.sign", only(&delivery.sign, "none"), "write \"none\""),
-            ("delivery.encrypt", only(&delivery.encrypt, "none"), "write \"none\"; protect the topic with TLS and ACLs"),
+            (
+                "delivery.encrypt",
+                only(&delivery.encrypt, "none"),
+                "write \"none\"; protect the topic with TLS and ACLs",
+            ),
             ("reciprocity.mode", only(&file.reciprocity.mode, "none"), "write \"none\""),
         ] {
             if is_refused {
@@ -210,7 +222,8 @@ impl Lint<'_> {
             let place = self.places.element("scope.nexus", "registrant");
             let help = "remove it: registrants' data is false or hidden too often to rest on";
             let finding = refused_key("scope.nexus", Some(help)).at(place);
-            self.out.push(Finding { message: "nexus `registrant` is not supported yet".to_owned(), ..finding });
+            self.out
+                .push(Finding { message: "nexus `registrant` is not supported yet".to_owned(), ..finding });
         }
     }
 
@@ -219,7 +232,12 @@ impl Lint<'_> {
         for (path, id) in [("parties.provider.id", provider), ("parties.recipient.id", recipient)] {
             if id.strip_prefix("org:").is_none_or(str::is_empty) {
                 let place = self.places.value(path);
-                self.error("agreement-parties", format!("`{id}` names no party"), place, "write `org:` and a name");
+                self.error(
+                    "agreement-parties",
+                    format!("`{id}` names no party"),
+                    place,
+                    "write `org:` and a name",
+                );
             }
         }
         if provider == recipient {
@@ -265,7 +283,9 @@ impl Lint<'_> {
         }
         for matter in &legal.excluded_matter {
             let is_word = !matter.is_empty()
-                && matter.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-');
+                && matter
+                    .bytes()
+                    .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-');
             if !is_word {
                 let place = self.places.element("legal.excluded_matter", matter);
                 self.error(
@@ -444,7 +464,9 @@ impl Lint<'_> {
             let field = match standing(path) {
                 Standing::Known(field) => field,
                 // Those of the table were reported with the refused keys.
-                Standing::Refused(_) if super::super::fields::FIELDS.iter().any(|f| f.path == path) => continue,
+                Standing::Refused(_) if super::super::fields::FIELDS.iter().any(|f| f.path == path) => {
+                    continue;
+                }
                 Standing::Refused(instead) => {
                     self.out.push(refused_key(&place, instead).at(self.places.key(&place)));
                     continue;
@@ -458,7 +480,12 @@ impl Lint<'_> {
                 Standing::Unknown => {
                     let place = self.places.key(&place);
                     let help = "`sightline schema agreement` lists the fields";
-                    self.error("agreement-field-unknown", format!("no field is called `{path}`"), place, help);
+                    self.error(
+                        "agreement-field-unknown",
+                        format!("no field is called `{path}`"),
+                        place,
+                        help,
+                    );
                     continue;
                 }
             };
@@ -500,11 +527,21 @@ impl Lint<'_> {
         } else if has_urls && url.is_none() {
             let place = self.places.element("scope.indicator_types", "url");
             let help = "write \"url.full\" in [fields] with an operation, or take `url` out";
-            self.error("agreement-url", "URLs are in scope, and nothing says how they are shown", place, help);
+            self.error(
+                "agreement-url",
+                "URLs are in scope, and nothing says how they are shown",
+                place,
+                help,
+            );
         } else if has_urls && url != Some(Op::ScrubStrict) && !kind.is_police() {
             let place = self.places.value("fields.url.full");
             let help = "write \"scrub-strict\"; only police get queries of URLs";
-            self.error("agreement-url", format!("queries of URLs would go to {}", kind.as_str()), place, help);
+            self.error(
+                "agreement-url",
+                format!("queries of URLs would go to {}", kind.as_str()),
+                place,
+                help,
+            );
         }
         let is_address = |kind: &IndicatorType| matches!(kind, IndicatorType::Ipv4 | IndicatorType::Ipv6);
         let value = fields.op("indicator.value");
@@ -528,7 +565,8 @@ impl Lint<'_> {
 
     /// Fields from which another one, that is withheld or made coarser, could be told.
     fn derivable(&mut self, fields: &Fields) {
-        if fields.op("indicator.value") == Some(Op::TruncateNet) && fields.op("network.ip") == Some(Op::Keep) {
+        if fields.op("indicator.value") == Some(Op::TruncateNet) && fields.op("network.ip") == Some(Op::Keep)
+        {
             let place = self.places.value("fields.network.ip");
             let help = "write \"truncate-net\" for both";
             self.error("agreement-derivable", "the address that `indicator.value` hides", place, help);

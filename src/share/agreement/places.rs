@@ -42,7 +42,10 @@ impl Places {
     /// Where the element of a list stands.
     pub(super) fn element(&self, path: &str, text: &str) -> Option<Place> {
         let is_it = |place: &Place| {
-            self.source.text.get(place.span.clone()).is_some_and(|written| written.trim_matches(['"', '\'']) == text)
+            self.source
+                .text
+                .get(place.span.clone())
+                .is_some_and(|written| written.trim_matches(['"', '\'']) == text)
         };
         (0..)
             .map_while(|index| self.value(&format!("{path}.{index}")))
@@ -54,13 +57,7 @@ impl Places {
         Place { source: self.source.clone(), span: span.clone() }
     }
 
-    fn table(
-        &mut self,
-        table: &DeTable<'_>,
-        path: &str,
-        schema: Option<Schema<'_>>,
-        out: &mut Findings,
-    ) {
+    fn table(&mut self, table: &DeTable<'_>, path: &str, schema: Option<Schema<'_>>, out: &mut Findings) {
         for (key, value) in table {
             let name: &str = key.get_ref().as_ref();
             let path = if path.is_empty() { name.to_owned() } else { format!("{path}.{name}") };

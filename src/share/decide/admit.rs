@@ -125,23 +125,18 @@ impl Admission {
     /// Notes the first tag by which nothing of the whole dossier may go out.
     fn forbid(&mut self, fold: &Fold, agreement: &Agreement) {
         let (tags, is_over) = matters(fold);
-        let found = tags
-            .filter_map(|tag| match tag.strip_prefix("matter:") {
+        for tag in tags {
+            match tag.strip_prefix("matter:") {
                 Some(word) if agreement.excluded_matter.contains(word) => {
-                    Some(Forbidden::Matter(word.to_owned()))
+                    self.forbidden.get_or_insert_with(|| Forbidden::Matter(word.to_owned()));
                 }
-                None if tag == "no-export" => Some(Forbidden::Always(tag.to_owned())),
-                _ => None,
-            })
-            .next()
-            .or_else(|| is_over.then(|| Forbidden::Always("more tags than are kept".to_owned())));
-        // What no agreement can lift is the better reason.
-        if !matches!(self.forbidden, Some(Forbidden::Always(_))) {
-            self.forbidden = match (self.forbidden.take(), found) {
-                (_, Some(always @ Forbidden::Always(_))) => Some(always),
-                (Some(first), _) => Some(first),
-                (None, found) => found,
-            };
+                // What no agreement can lift is the better reason.
+                None if tag == "no-export" => self.forbidden = Some(Forbidden::Always(tag.to_owned())),
+                _ => {}
+            }
+        }
+        if is_over {
+            self.forbidden = Some(Forbidden::Always("more tags than are kept".to_owned()));
         }
     }
 }
@@ -212,8 +207,9 @@ fn exceeds(agreement: &Agreement, marking: Marking) -> bool {
 /// Whether whoever gave it lets this recipient have it, for all that the agreement is for.
 fn terms_may(agreement: &Agreement, terms: &Terms) -> Result<(), &'static str> {
     let recipient = &agreement.recipient;
-    let names =
-        |set: &std::collections::BTreeSet<String>| [recipient.id.as_str(), recipient.kind.as_str(), "*"].iter().any(|name| set.contains(*name));
+    let names = |set: &std::collections::BTreeSet<String>| {
+        [recipient.id.as_str(), recipient.kind.as_str(), "*"].iter().any(|name| set.contains(*name))
+    };
     if names(&terms.never_to) || !names(&terms.release_to) {
         return Err("not-released");
     }

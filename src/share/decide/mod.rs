@@ -116,6 +116,8 @@ pub struct Dropped {
 #[derive(Debug, Default)]
 pub struct Cache<'d> {
     subject: Option<(&'d Dossier, Option<&'d Scorer>, Timestamp)>,
+    /// Whether the dossier's indicator is one that can be shared.
+    is_sane: bool,
     entries: Vec<Entry<'d>>,
 }
 
@@ -127,21 +129,22 @@ struct Entry<'d> {
 }
 
 impl<'d> Cache<'d> {
-    /// The number of the entry of this choice, made if there is none.
-    fn entry(
-        &mut self,
-        dossier: &'d Dossier,
-        scorer: Option<&'d Scorer>,
-        now: Timestamp,
-        choice: &Choice,
-    ) -> &mut Entry<'d> {
+    /// Turns to this dossier, scorer and time, and forgets any other.
+    fn turn_to(&mut self, dossier: &'d Dossier, scorer: Option<&'d Scorer>, now: Timestamp) {
         let is_same = self.subject.is_some_and(|(known, by, at)| {
-            std::ptr::eq(known, dossier) && by.map(std::ptr::from_ref) == scorer.map(std::ptr::from_ref) && at == now
+            std::ptr::eq(known, dossier)
+                && by.map(std::ptr::from_ref) == scorer.map(std::ptr::from_ref)
+                && at == now
         });
         if !is_same {
             self.subject = Some((dossier, scorer, now));
+            self.is_sane = is_sane(&dossier.indicator);
             self.entries.clear();
         }
+    }
+
+    /// The entry of this choice, made if there is none.
+    fn entry(&mut self, dossier: &'d Dossier, choice: &Choice) -> &mut Entry<'d> {
         let index = self.entries.iter().position(|entry| entry.choice == *choice).unwrap_or_else(|| {
             let projection = choice.project(dossier);
             self.entries.push(Entry { choice: choice.clone(), projection, leads: Vec::new() });
@@ -269,9 +272,10 @@ impl<'d> Subject<'_, 'd> {
         cache: &mut Cache<'d>,
     ) -> Option<Release> {
         let Self { agreement, book, dossier, role, now } = self;
-        self.cheap(trial)?;
+        cache.turn_to(dossier, scorer, now);
+        self.cheap(trial, cache.is_sane)?;
         *admission = admit(agreement, book, dossier, trial.explain);
-        let entry = cache.entry(dossier, scorer, now, &admission.choice);
+        let entry = cache.entry(dossier, &admission.choice);
         self.projected(trial, admission, &entry.projection)?;
         let lead = entry.lead(role, form);
         let lead = lead.filter(|lead| is_sane_lead(lead, dossier, role));
@@ -282,10 +286,10 @@ impl<'d> Subject<'_, 'd> {
     }
 
     /// What depends on nothing hidden.
-    fn cheap(self, trial: &mut Trial) -> Option<()> {
+    fn cheap(self, trial: &mut Trial, is_sane: bool) -> Option<()> {
         let Self { agreement, book, dossier, role, now } = self;
         let indicator = &dossier.indicator;
-        trial.step((1, "record", "record-invalid"), is_sane(indicator), || indicator.to_string())?;
+        trial.step((1, "record", "record-invalid"), is_sane, || indicator.to_string())?;
         let is_active = agreement.status == Status::Active && !agreement.purposes.is_empty();
         trial.step((2, "status", "agreement-status"), is_active, || {
             format!("{:?}", agreement.status).to_ascii_lowercase()
@@ -296,8 +300,8 @@ impl<'d> Subject<'_, 'd> {
         trial.step_until((2, "window", "agreement-window"), !is_early && now < until, retry_at, || {
             format!("{now} in {from} to {until}")
         })?;
-        let key = indicator.key();
-        trial.step((3, "embargo", "global-forbid"), !book.embargo.contains(&key), || key.clone())?;
+        let is_embargoed = !book.embargo.is_empty() && book.embargo.contains(&indicator.key());
+        trial.step((3, "embargo", "global-forbid"), !is_embargoed, || indicator.key())?;
         let scope = &agreement.scope;
         trial.step((7, "role", "role"), scope.roles.contains(&role), || role.as_str().to_owned())?;
         trial.step((7, "type", "type"), scope.indicator_types.contains(&indicator.kind), || {
@@ -306,12 +310,7 @@ impl<'d> Subject<'_, 'd> {
     }
 
     /// What depends on the projection, but on no score.
-    fn projected(
-        self,
-        trial: &mut Trial,
-        admission: &Admission,
-        projection: &Projection<'_>,
-    ) -> Option<()> {
+    fn projected(self, trial: &mut Trial, admission: &Admission, projection: &Projection<'_>) -> Option<()> {
         let (kept, all) = (projection.folds.len() + admission.echoes, self.dossier.folds.len());
         trial.step((4, "projection", ""), true, || format!("{kept} of {all} folds may be known"))?;
         trial.step((5, "echo", ""), true, || format!("{} folds are its own", admission.echoes))?;
@@ -341,7 +340,8 @@ impl<'d> Subject<'_, 'd> {
         })?;
         // All that a lead's nexus can come from: without a country here, there is none in the lead.
         if !self.may_have_country(projection) {
-            trial.step((7, "country", "nexus"), false, || "no link to the agreement's countries".to_owned())?;
+            trial
+                .step((7, "country", "nexus"), false, || "no link to the agreement's countries".to_owned())?;
         }
         Some(())
     }
@@ -375,7 +375,8 @@ impl<'d> Subject<'_, 'd> {
 
     /// The governments whose name it is: as the projection has it, or any independent source.
     fn governments(self, projection: &Projection<'_>) -> Vec<&'d Gov> {
-        let is_projected = |source: &str| projection.findings.iter().any(|(finding, _)| finding.source == source);
+        let is_projected =
+            |source: &str| projection.findings.iter().any(|(finding, _)| finding.source == source);
         let findings = self.dossier.findings.iter();
         findings
             .filter(|finding| finding.independent || is_projected(&finding.source))
@@ -387,7 +388,10 @@ impl<'d> Subject<'_, 'd> {
         let Countries::Only(countries) = &self.agreement.scope.countries else { return true };
         let found = projection.findings.iter().flat_map(|(finding, _)| &finding.nexus);
         let said = projection.folds.iter().flat_map(|fold| &fold.victim_countries.kept);
-        found.map(|nexus| &nexus.country).chain(said.map(|(country, _)| country)).any(|country| countries.contains(country))
+        found
+            .map(|nexus| &nexus.country)
+            .chain(said.map(|(country, _)| country))
+            .any(|country| countries.contains(country))
     }
 }
 
@@ -407,9 +411,8 @@ fn nexus_passes(nexus: &[Nexus], scope: &Scope) -> bool {
     if scope.nexus.is_empty() {
         return false;
     }
-    let counts = |nexus: &&Nexus| {
-        scope.nexus.contains(&nexus.kind) && nexus.confidence >= scope.nexus_min_confidence
-    };
+    let counts =
+        |nexus: &&Nexus| scope.nexus.contains(&nexus.kind) && nexus.confidence >= scope.nexus_min_confidence;
     let mut counting = nexus.iter().filter(counts);
     match &scope.countries {
         Countries::Any => scope.nexus_unknown == Unknown::Allow || counting.next().is_some(),
@@ -468,7 +471,6 @@ fn is_sane_lead(lead: &Lead, dossier: &Dossier, role: Role) -> bool {
         && lead.sightings > 0
         && lead.reporters > 0
 }
-
 
 #[cfg(test)]
 mod tests;

@@ -95,7 +95,9 @@ fn widest_for(onward: Onward) -> Tlp {
     match onward {
         Onward::Unlimited => Tlp::Clear,
         Onward::Community => Tlp::Green,
-        Onward::OwnOrganisationAndClients | Onward::MemberAuthorities | Onward::CustomerOfNetwork => Tlp::Amber,
+        Onward::OwnOrganisationAndClients | Onward::MemberAuthorities | Onward::CustomerOfNetwork => {
+            Tlp::Amber
+        }
         Onward::OwnOrganisation => Tlp::AmberStrict,
         Onward::NamedPersons => Tlp::Red,
     }

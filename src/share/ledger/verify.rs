@@ -226,10 +226,8 @@ fn chain(agreement: &str, links: Vec<Link>, report: &mut Report) {
         fault(FaultKind::Changed, link, "its bytes are not those that its digest is of".to_owned());
     }
     // Among entries of one number, one that the next entry names counts, or else the first.
-    let named: BTreeSet<(u64, &str)> = links
-        .iter()
-        .map(|link| (link.entry.seq.saturating_sub(1), link.entry.prev.as_str()))
-        .collect();
+    let named: BTreeSet<(u64, &str)> =
+        links.iter().map(|link| (link.entry.seq.saturating_sub(1), link.entry.prev.as_str())).collect();
     let mut by_seq: BTreeMap<u64, usize> = BTreeMap::new();
     for (index, link) in links.iter().enumerate() {
         let seq = link.entry.seq;
@@ -357,7 +355,10 @@ fn replaced(agreement: &str, sorted: &[&Link], faults: &mut Vec<Fault>) {
         } else if is_last {
             // Nobody vouches for either.
             found.entry(link.entry.seq).or_insert((link, format!("{text}, or that one was replaced")));
-            let text = format!("it names another digest than entry {} has, or that one was replaced", link.entry.seq);
+            let text = format!(
+                "it names another digest than entry {} has, or that one was replaced",
+                link.entry.seq
+            );
             found.entry(next.entry.seq).or_insert((next, text));
         } else {
             let text = format!("it does not fit entry {}, nor what follows it", link.entry.seq);
@@ -393,9 +394,9 @@ fn told(agreement: &str, sorted: &[&Link], report: &mut Report) {
             continue;
         }
         let Some(stops) = entry.stops else { continue };
-        let stopped = report.told[start..].iter_mut().find(|told| {
-            told.seq == stops && !told.stopped && told.disclosure_id == entry.disclosure_id
-        });
+        let stopped = report.told[start..]
+            .iter_mut()
+            .find(|told| told.seq == stops && !told.stopped && told.disclosure_id == entry.disclosure_id);
         match stopped {
             Some(told) => told.stopped = true,
             // What it stops may be missing, which is a fault of its own.
@@ -449,7 +450,8 @@ pub fn verify_messages<'a>(told: &[Told], messages: impl IntoIterator<Item = Mes
             });
         };
         let Some(told) = by_id.get(&key).copied() else {
-            let text = format!("no entry of version {} of disclosure {}", message.version, message.disclosure_id);
+            let text =
+                format!("no entry of version {} of disclosure {}", message.version, message.disclosure_id);
             fault(FaultKind::Unlogged, None, text);
             continue;
         };

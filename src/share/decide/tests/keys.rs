@@ -58,7 +58,8 @@ fn cases() -> Vec<Case> {
             world.book.reporters.values_mut().for_each(|party| party.terms.release_to = only.clone());
         }),
         prepared(unit("parties.recipient.country", "country = \"TH\" }", "country = \"SG\" }"), |world| {
-            let gov = Gov { suffix: "go.th".to_owned(), country: "TH".to_owned(), class: "central".to_owned() };
+            let gov =
+                Gov { suffix: "go.th".to_owned(), country: "TH".to_owned(), class: "central".to_owned() };
             world.dossier.findings[1].gov = Some(gov);
         }),
         hub("parties.recipient.key", "key = \"none\"", "key = \"key:x\""),
@@ -89,13 +90,17 @@ fn cases() -> Vec<Case> {
         hub("scope.indicator_types", "\"ipv4\", ", ""),
         unit("scope.countries", "countries = [\"TH\"]", "countries = [\"SG\"]"),
         unit("scope.nexus", "nexus = [\"hosting\", ", "nexus = ["),
-        prepared(hub("scope.nexus_unknown", "nexus_unknown = \"allow\"", "nexus_unknown = \"deny\""), |world| {
-            world.dossier.findings.truncate(1);
-        }),
+        prepared(
+            hub("scope.nexus_unknown", "nexus_unknown = \"allow\"", "nexus_unknown = \"deny\""),
+            |world| {
+                world.dossier.findings.truncate(1);
+            },
+        ),
         unit("scope.nexus_min_confidence", "nexus_min_confidence = 50", "nexus_min_confidence = 95"),
         hub("scope.sectors", "sectors = [\"*\"]", "sectors = [\"energy\"]"),
         prepared(hub("scope.gov_assets", "\"include\"", "\"exclude\""), |world| {
-            let gov = Gov { suffix: "go.th".to_owned(), country: "TH".to_owned(), class: "central".to_owned() };
+            let gov =
+                Gov { suffix: "go.th".to_owned(), country: "TH".to_owned(), class: "central".to_owned() };
             world.dossier.findings[1].gov = Some(gov);
         }),
         prepared(hub("scope.min_risk", "min_risk = 60", "min_risk = 100"), |world| {
@@ -159,7 +164,12 @@ fn changing_an_enforced_key_changes_some_decision() {
     for case in cases {
         assert!(case.base.contains(case.replace), "{}: the fixture has no {}", case.key, case.replace);
         let changed = case.base.replacen(case.replace, case.with, 1);
-        assert_ne!(effect(case.base, case.prepare), effect(&changed, case.prepare), "{} does nothing", case.key);
+        assert_ne!(
+            effect(case.base, case.prepare),
+            effect(&changed, case.prepare),
+            "{} does nothing",
+            case.key
+        );
     }
 }
 

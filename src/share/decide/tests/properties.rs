@@ -5,7 +5,9 @@ use std::cell::RefCell;
 use proptest::prelude::*;
 
 use super::super::*;
-use super::world::{CLEAR, NOW, World, arb_finding, arb_fold, arb_terms, arb_world, evidence, fold, form, hold};
+use super::world::{
+    CLEAR, NOW, World, arb_finding, arb_fold, arb_terms, arb_world, evidence, fold, form, hold,
+};
 use super::*;
 use crate::dossier::{Capped, Fold, Seen};
 use crate::enrich::{Finding, NexusKind};
@@ -34,7 +36,8 @@ fn fold_may(world: &World, fold: &Fold) -> bool {
 }
 
 fn finding_may(world: &World, finding: &Finding) -> bool {
-    finding.independent && world.book.sources.get(&finding.source).is_some_and(|terms| may(world, terms, CLEAR))
+    finding.independent
+        && world.book.sources.get(&finding.source).is_some_and(|terms| may(world, terms, CLEAR))
 }
 
 /// The same world with only what the recipient may know of.
@@ -45,7 +48,8 @@ fn bare(world: &World) -> World {
     for finding in &mut bare.dossier.findings {
         let terms = &world.book.sources[&finding.source];
         finding.evidence.retain(|evidence| {
-            let own = Marking { tlp: evidence.tlp.unwrap_or(Tlp::Clear), pap: evidence.pap.unwrap_or(Pap::Clear) };
+            let own =
+                Marking { tlp: evidence.tlp.unwrap_or(Tlp::Clear), pap: evidence.pap.unwrap_or(Pap::Clear) };
             may(world, terms, own)
         });
     }
@@ -147,7 +151,9 @@ fn i4_only_named_fields_go_out() {
         }
         let text = String::from_utf8(bytes(&release.fields)).expect("JSON");
         prop_assert!(!text.contains("geheim"), "{text}");
-        prop_assert!(!text.contains("ref.example") && !text.contains("origin-of") && !text.contains("says so"));
+        prop_assert!(
+            !text.contains("ref.example") && !text.contains("origin-of") && !text.contains("says so")
+        );
         Ok(true)
     });
 }
@@ -164,7 +170,7 @@ fn arb_hidden() -> impl Strategy<Value = Hidden> {
     prop_oneof![
         3 => (arb_fold(), arb_terms()).prop_map(|(fold, terms)| Hidden::Fold(fold, terms)),
         2 => (arb_finding(), arb_terms()).prop_map(|(finding, terms)| Hidden::Finding(finding, terms)),
-        1 => (0..4_usize, prop::sample::select(vec![Tlp::AmberStrict, Tlp::Red]))
+        1 => (0..4_usize, prop::sample::select(vec![Tlp::Green, Tlp::Amber, Tlp::AmberStrict, Tlp::Red]))
             .prop_map(|(index, tlp)| Hidden::Evidence(index, tlp)),
     ]
 }
@@ -194,7 +200,9 @@ fn with(world: &World, hidden: &Hidden) -> (World, bool) {
         }
         Hidden::Evidence(index, tlp) => {
             let count = with.dossier.findings.len();
-            let Some(finding) = with.dossier.findings.get_mut(index % count.max(1)) else { return (with, true) };
+            let Some(finding) = with.dossier.findings.get_mut(index % count.max(1)) else {
+                return (with, true);
+            };
             finding.evidence.insert(0, evidence("hidden", 300, Some(*tlp)));
             let is_source_known = finding_may(world, &world.dossier.findings[index % count]);
             let may = is_source_known && *tlp <= world.agreement.ceiling.tlp;
@@ -207,7 +215,9 @@ fn with(world: &World, hidden: &Hidden) -> (World, bool) {
 fn i5_what_a_recipient_may_not_know_of_changes_nothing() {
     hold((arb_world(), arb_hidden()), 150, |(world, hidden)| {
         let (with, may) = with(&world, &hidden);
-        prop_assume!(!may);
+        if may {
+            return Ok(false);
+        }
         let (before, after) = (world.decide(), with.decide());
         prop_assert_eq!(seen(&before.outcome), seen(&after.outcome));
         Ok(released(&before).is_some())
@@ -220,7 +230,9 @@ fn i5_and_what_it_may_know_of_does_change_what_it_gets() {
     let changed = RefCell::new([0_u32; 3]);
     hold((arb_world(), arb_hidden()), 150, |(world, hidden)| {
         let (with, may) = with(&world, &hidden);
-        prop_assume!(may);
+        if !may {
+            return Ok(false);
+        }
         let (before, after) = (world.decide(), with.decide());
         let kind = match hidden {
             Hidden::Fold(..) => 0,
@@ -258,7 +270,10 @@ fn i6_tightening_never_publishes_more() {
             4 => drop(scope.roles.remove(&Role::C2)),
             5 => drop(scope.indicator_types.remove(&IndicatorType::Ipv4)),
             6 => drop(scope.verdicts.remove(&Verdict::Suspicious)),
-            7 => scope.countries = Countries::Only(["TH".to_owned()].into()),
+            7 if scope.countries == Countries::Any => {
+                scope.countries = Countries::Only(["TH".to_owned()].into())
+            }
+            7 => scope.countries = Countries::Only(BTreeSet::new()),
             8 => scope.nexus_min_confidence = scope.nexus_min_confidence.max(70),
             9 => scope.nexus_unknown = Unknown::Deny,
             10 => scope.require_notify = true,
@@ -280,7 +295,10 @@ fn i6_tightening_never_publishes_more() {
         let (loose, tight) = (world.decide(), tight.decide());
         let Some(less) = released(&tight) else { return Ok(false) };
         let Some(more) = released(&loose) else {
-            return Err(TestCaseError::fail(format!("{which} published what {} stopped", seen(&loose.outcome))));
+            return Err(TestCaseError::fail(format!(
+                "{which} published what {} stopped",
+                seen(&loose.outcome)
+            )));
         };
         let (mut of_less, mut of_more) = (BTreeSet::new(), BTreeSet::new());
         paths(&less.fields, "", &mut of_less);
@@ -312,7 +330,11 @@ fn i9_whatever_is_used_was_given_to_this_recipient_for_all_purposes() {
             for (finding, evidence) in &projection.findings {
                 used.push(finding_may(&world, finding));
                 let terms = &world.book.sources[&finding.source];
-                used.extend(evidence.iter().map(|evidence| may(&world, terms, terms.narrow(evidence.tlp, evidence.pap))));
+                used.extend(
+                    evidence
+                        .iter()
+                        .map(|evidence| may(&world, terms, terms.narrow(evidence.tlp, evidence.pap))),
+                );
             }
             form(projection, role, world.now)
         });
@@ -324,7 +346,7 @@ fn i9_whatever_is_used_was_given_to_this_recipient_for_all_purposes() {
 #[test]
 fn i10_limited_to_countries_means_a_link_to_one_of_them() {
     let only = prop_oneof![Just("TH"), Just("SG"), Just("DE")];
-    hold((arb_world(), only), 200, |(mut world, country)| {
+    hold((arb_world(), only), 120, |(mut world, country)| {
         world.agreement.scope.countries = Countries::Only([country.to_owned()].into());
         world.agreement.scope.nexus_unknown = Unknown::Deny;
         let decision = world.decide();
@@ -421,7 +443,9 @@ fn i17_whatever_is_missing_or_malformed_denies() {
     allowed(HUB, indicator(IndicatorType::Ipv6, "2001:db8::1"));
     allowed(HUB, indicator(IndicatorType::Domain, "a.example"));
     denied(HUB, "no-releasable-claim", |world| world.dossier.folds.clear());
-    denied(HUB, "no-releasable-claim", |world| world.dossier.folds.iter_mut().for_each(|fold| fold.count = 0));
+    denied(HUB, "no-releasable-claim", |world| {
+        world.dossier.folds.iter_mut().for_each(|fold| fold.count = 0)
+    });
     denied(HUB, "no-releasable-claim", |world| {
         world.dossier.folds.iter_mut().for_each(|fold| fold.first_seen = fold.last_seen.plus(1));
     });
@@ -562,12 +586,14 @@ fn each_term_denies_alone() {
     no_claim(|terms| drop(terms.never_to.insert("*".to_owned())));
     no_claim(|terms| drop(terms.purposes.remove(&crate::sighting::Purpose::Remediation)));
     no_claim(|terms| terms.notify_affected = Notify::MustNot);
-    let still = |change: fn(&mut Terms)| allowed(DESK, |world| {
-        // The hidden reporter stays hidden.
-        let hidden = world.book.reporters.remove("quiet");
-        terms(change)(world);
-        world.book.reporters.extend(hidden.map(|hidden| ("quiet".to_owned(), hidden)));
-    });
+    let still = |change: fn(&mut Terms)| {
+        allowed(DESK, |world| {
+            // The hidden reporter stays hidden.
+            let hidden = world.book.reporters.remove("quiet");
+            terms(change)(world);
+            world.book.reporters.extend(hidden.map(|hidden| ("quiet".to_owned(), hidden)));
+        })
+    };
     still(|terms| terms.tlp = Tlp::Green);
     still(|terms| terms.pap = Pap::Green);
     still(|terms| terms.release_to = ["org:desk".to_owned()].into());
