@@ -447,18 +447,24 @@ fn is_sane(indicator: &Indicator) -> bool {
 /// Whether an address can be somebody's on the internet. Ranges for documentation can: examples and
 /// tests are made of them, and they are nobody's.
 fn is_public(address: IpAddr) -> bool {
-    match address {
+    let is_special = match address {
         IpAddr::V4(v4) => {
-            !(v4.is_private() || v4.is_loopback() || v4.is_link_local() || v4.is_multicast())
-                && !v4.is_broadcast()
-                && v4.octets()[0] != 0
+            v4.is_private()
+                || v4.is_loopback()
+                || v4.is_link_local()
+                || v4.is_multicast()
+                || v4.is_broadcast()
+                || v4.octets()[0] == 0
         }
         IpAddr::V6(v6) => {
-            !(v6.is_unspecified() || v6.is_loopback() || v6.is_multicast())
-                && !v6.is_unique_local()
-                && !v6.is_unicast_link_local()
+            v6.is_unspecified()
+                || v6.is_loopback()
+                || v6.is_multicast()
+                || v6.is_unique_local()
+                || v6.is_unicast_link_local()
         }
-    }
+    };
+    !is_special
 }
 
 /// Whether a lead is of this dossier and role, and within its own ranges.
