@@ -6,6 +6,7 @@
 use serde_json::{Map, Value, json};
 
 use crate::share::redact;
+use crate::share::{Agreement, Release};
 use crate::sighting::{Marking, Timestamp};
 
 /// What a message says of itself.
@@ -29,6 +30,30 @@ pub struct MessageHead {
     pub marking: Marking,
     /// What travels with it, as [`crate::share::Release::carried`]: `handling`, `legal` and so on.
     pub carried: Value,
+}
+
+impl MessageHead {
+    /// The head of a release: whatever the agreement and the release say, from them.
+    pub fn of(
+        agreement: &Agreement,
+        release: &Release,
+        disclosure_id: String,
+        version: u64,
+        supersedes: Option<u64>,
+        decided_at: Timestamp,
+    ) -> Self {
+        Self {
+            disclosure_id,
+            version,
+            supersedes,
+            agreement: agreement.id.clone(),
+            agreement_version: agreement.version,
+            agreement_digest: agreement.digest.clone(),
+            decided_at,
+            marking: release.marking,
+            carried: release.carried.clone(),
+        }
+    }
 }
 
 /// The bytes of a message: `agreement`, `decided_at`, `disclosure_id`, `lead` (the redacted fields),

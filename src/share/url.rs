@@ -187,7 +187,7 @@ fn has_card(text: &str) -> bool {
                 (digit, _) => digit * 2,
             })
             .sum();
-        sum % 10 == 0 && found.as_str().starts_with(['3', '4', '5', '6'])
+        sum.is_multiple_of(10) && found.as_str().starts_with(['3', '4', '5', '6'])
     })
 }
 

@@ -152,8 +152,6 @@ fn scopes() {
         "\"malicious\", \"benign\"",
         &[("agreement-verdict", "\"benign\"")],
     );
-    check(UNIT, "min_risk = 40", "min_risk = 101", &[("agreement-range", "101")]);
-    check(UNIT, "nexus_min_confidence = 50", "nexus_min_confidence = 200", &[("agreement-range", "200")]);
     check(OPEN, "min_age = \"PT24H\"", "min_age = \"P7D\"", &[("agreement-age", "\"P7D\"")]);
     check(HUB, "echo = \"suppress\"", "echo = \"off\"", &[("agreement-echo", "\"off\"")]);
     check(OPEN, "gov_assets = \"exclude\"", "gov_assets = \"include\"", &[("agreement-gov", "\"include\"")]);
@@ -272,6 +270,9 @@ fn what_is_no_agreement_is_none() {
         ("\"role\" = \"keep\"", "\"role\" = \"kep\""),
         ("version = 1", "version = 0"),
         ("version = 1", "version = -1"),
+        ("min_risk = 60", "min_risk = 101"),
+        ("min_confidence = 50", "min_confidence = 200"),
+        ("nexus_unknown = ", "nexus_min_confidence = 101\nnexus_unknown = "),
         ("[scope]", "[scope"),
     ] {
         let (agreement, findings) = read("test.toml", &HUB.replacen(replace, with, 1));

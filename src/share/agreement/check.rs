@@ -13,7 +13,7 @@ use super::{Agreement, Countries, Recipient, Scope, Written};
 use crate::diag::{Finding, Findings, Place};
 use crate::enrich::NexusKind;
 use crate::score::Verdict;
-use crate::share::fields::{Fields, Op, Standing, standing};
+use crate::share::fields::{FIELDS, Fields, Op, Standing, standing};
 use crate::sighting::time::DAY;
 use crate::sighting::{IndicatorType, Marking, Pap, Tlp};
 
@@ -50,10 +50,10 @@ pub(super) fn check(file: File, places: &Places, digest: String, out: &mut Findi
             countries,
             nexus: scope.nexus.iter().filter_map(|link| kind_of(*link)).collect(),
             nexus_unknown: scope.nexus_unknown,
-            nexus_min_confidence: scope.nexus_min_confidence,
+            nexus_min_confidence: scope.nexus_min_confidence.0,
             gov_assets: scope.gov_assets,
-            min_risk: scope.min_risk,
-            min_confidence: scope.min_confidence,
+            min_risk: scope.min_risk.0,
+            min_confidence: scope.min_confidence.0,
             verdicts: scope.verdicts.clone(),
             max_age: scope.max_age.0,
             min_age: scope.min_age.map_or(0, |length| length.0),
@@ -62,7 +62,7 @@ pub(super) fn check(file: File, places: &Places, digest: String, out: &mut Findi
         },
         written: Written { id: places.value("id"), topic: places.value("delivery.topic") },
         id: file.id,
-        version: file.version,
+        version: file.version.get(),
         status: file.status,
         purposes: file.legal.purposes,
         legal_basis: file.legal.legal_basis,
@@ -166,10 +166,6 @@ impl Lint<'_> {
                 place,
                 "use up to 64 lower-case letters, digits and hyphens",
             );
-        }
-        if file.version == 0 {
-            let place = self.places.value("version");
-            self.error("agreement-name", "version 0 is none", place, "versions count from 1");
         }
         let topic = &file.delivery.topic;
         let is_topic = (1..=249).contains(&topic.len())
@@ -415,16 +411,6 @@ impl Lint<'_> {
             let help = "write \"malicious\" or \"suspicious\"";
             self.error("agreement-verdict", format!("no agreement lets `{name}` pass"), place, help);
         }
-        for (name, value) in [
-            ("min_risk", scope.min_risk),
-            ("min_confidence", scope.min_confidence),
-            ("nexus_min_confidence", scope.nexus_min_confidence),
-        ] {
-            if value > 100 {
-                let place = self.places.value(&format!("scope.{name}"));
-                self.error("agreement-range", format!("{value} is more than 100"), place, "write 0 to 100");
-            }
-        }
         let min_age = scope.min_age.map_or(0, |length| length.0);
         if min_age >= scope.max_age.0 {
             let place = self.places.value("scope.min_age").or_else(|| self.places.value("scope.max_age"));
@@ -464,7 +450,7 @@ impl Lint<'_> {
             let field = match standing(path) {
                 Standing::Known(field) => field,
                 // Those of the table were reported with the refused keys.
-                Standing::Refused(_) if super::super::fields::FIELDS.iter().any(|f| f.path == path) => {
+                Standing::Refused(_) if FIELDS.iter().any(|f| f.path == path) => {
                     continue;
                 }
                 Standing::Refused(instead) => {

@@ -5,6 +5,7 @@
 //! message, or *refused* until it is built. This file does not judge values: [`super::check`] does.
 
 use std::collections::BTreeSet;
+use std::num::NonZeroU32;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -25,8 +26,8 @@ pub struct File {
     #[schemars(extend("x-standing" = "enforced"), length(min = 1, max = 64))]
     pub id: String,
     /// Counts from 1; any change of the file is a new version.
-    #[schemars(extend("x-standing" = "enforced"), range(min = 1))]
-    pub version: u32,
+    #[schemars(extend("x-standing" = "enforced"))]
+    pub version: NonZeroU32,
     /// Only `active` discloses anything.
     #[schemars(extend("x-standing" = "enforced"))]
     pub status: Status,
@@ -341,9 +342,9 @@ pub struct Scope {
     #[serde(default)]
     pub nexus_unknown: Unknown,
     /// Links below this confidence do not count. Default 0.
-    #[schemars(extend("x-standing" = "enforced"), range(max = 100))]
+    #[schemars(extend("x-standing" = "enforced"))]
     #[serde(default)]
-    pub nexus_min_confidence: u8,
+    pub nexus_min_confidence: Percent,
     /// Victims' sectors. Only `["*"]` is built.
     #[schemars(extend("x-standing" = "enforced"))]
     pub sectors: Vec<String>,
@@ -353,11 +354,11 @@ pub struct Scope {
     #[serde(default)]
     pub gov_assets: GovAssets,
     /// The least risk.
-    #[schemars(extend("x-standing" = "enforced"), range(max = 100))]
-    pub min_risk: u8,
+    #[schemars(extend("x-standing" = "enforced"))]
+    pub min_risk: Percent,
     /// The least confidence.
-    #[schemars(extend("x-standing" = "enforced"), range(max = 100))]
-    pub min_confidence: u8,
+    #[schemars(extend("x-standing" = "enforced"))]
+    pub min_confidence: Percent,
     /// Verdicts. `benign`, `suppressed` and `unscored` never pass.
     #[schemars(extend("x-standing" = "enforced"))]
     pub verdicts: BTreeSet<Verdict>,
@@ -391,6 +392,33 @@ pub struct Scope {
         "x-instead" = "use `legal.excluded_matter` with sightings tagged `matter:<word>`"
     ))]
     pub tags_none: Option<Unbuilt>,
+}
+
+/// A whole number from 0 to 100.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(try_from = "u8")]
+pub struct Percent(pub u8);
+
+impl TryFrom<u8> for Percent {
+    type Error = String;
+
+    fn try_from(number: u8) -> Result<Self, String> {
+        if number <= 100 { Ok(Self(number)) } else { Err(format!("{number} is more than 100")) }
+    }
+}
+
+impl JsonSchema for Percent {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Percent".into()
+    }
+
+    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        schemars::json_schema!({ "type": "integer", "minimum": 0, "maximum": 100 })
+    }
 }
 
 /// The links by which a country has to do with an indicator.

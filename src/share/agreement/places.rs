@@ -91,29 +91,24 @@ pub(super) fn refused_key(path: &str, instead: Option<&str>) -> Finding {
 
 /// A place in a JSON Schema.
 #[derive(Clone, Copy)]
-pub(super) struct Schema<'a> {
+struct Schema<'a> {
     root: &'a Value,
     here: &'a Value,
 }
 
 impl<'a> Schema<'a> {
-    #[cfg(test)]
-    pub(super) fn new(root: &'a Value) -> Self {
-        Self { root, here: root }
-    }
-
     /// An addition of ours at this place.
-    pub(super) fn text(&self, key: &str) -> Option<&'a str> {
+    fn text(&self, key: &str) -> Option<&'a str> {
         self.here.get(key)?.as_str()
     }
 
     /// The schema of a key, seen through references and `null` for what may be absent.
-    pub(super) fn property(&self, name: &str) -> Option<Self> {
+    fn property(&self, name: &str) -> Option<Self> {
         self.properties()?.get(name).map(|here| Self { root: self.root, here })
     }
 
     /// All keys below this place.
-    pub(super) fn properties(&self) -> Option<&'a serde_json::Map<String, Value>> {
+    fn properties(&self) -> Option<&'a serde_json::Map<String, Value>> {
         if let Some(properties) = self.here.get("properties") {
             return properties.as_object();
         }

@@ -125,23 +125,18 @@ impl Admission {
     /// Notes the first tag by which nothing of the whole dossier may go out.
     fn forbid(&mut self, fold: &Fold, agreement: &Agreement) {
         let (tags, is_over) = matters(fold);
-        let found = tags
-            .filter_map(|tag| match tag.strip_prefix("matter:") {
+        for tag in tags {
+            match tag.strip_prefix("matter:") {
                 Some(word) if agreement.excluded_matter.contains(word) => {
-                    Some(Forbidden::Matter(word.to_owned()))
+                    self.forbidden.get_or_insert_with(|| Forbidden::Matter(word.to_owned()));
                 }
-                None if tag == "no-export" => Some(Forbidden::Always(tag.to_owned())),
-                _ => None,
-            })
-            .next()
-            .or_else(|| is_over.then(|| Forbidden::Always("more tags than are kept".to_owned())));
-        // What no agreement can lift is the better reason.
-        if !matches!(self.forbidden, Some(Forbidden::Always(_))) {
-            self.forbidden = match (self.forbidden.take(), found) {
-                (_, Some(always @ Forbidden::Always(_))) => Some(always),
-                (Some(first), _) => Some(first),
-                (None, found) => found,
-            };
+                // What no agreement can lift is the better reason.
+                None if tag == "no-export" => self.forbidden = Some(Forbidden::Always(tag.to_owned())),
+                _ => {}
+            }
+        }
+        if is_over {
+            self.forbidden = Some(Forbidden::Always("more tags than are kept".to_owned()));
         }
     }
 }

@@ -116,6 +116,8 @@ pub struct Dropped {
 #[derive(Debug, Default)]
 pub struct Cache<'d> {
     subject: Option<(&'d Dossier, Option<&'d Scorer>, Timestamp)>,
+    /// Whether the dossier's indicator is one that can be shared.
+    is_sane: bool,
     entries: Vec<Entry<'d>>,
 }
 
@@ -127,14 +129,8 @@ struct Entry<'d> {
 }
 
 impl<'d> Cache<'d> {
-    /// The number of the entry of this choice, made if there is none.
-    fn entry(
-        &mut self,
-        dossier: &'d Dossier,
-        scorer: Option<&'d Scorer>,
-        now: Timestamp,
-        choice: &Choice,
-    ) -> &mut Entry<'d> {
+    /// Turns to this dossier, scorer and time, and forgets any other.
+    fn turn_to(&mut self, dossier: &'d Dossier, scorer: Option<&'d Scorer>, now: Timestamp) {
         let is_same = self.subject.is_some_and(|(known, by, at)| {
             std::ptr::eq(known, dossier)
                 && by.map(std::ptr::from_ref) == scorer.map(std::ptr::from_ref)
@@ -142,8 +138,13 @@ impl<'d> Cache<'d> {
         });
         if !is_same {
             self.subject = Some((dossier, scorer, now));
+            self.is_sane = is_sane(&dossier.indicator);
             self.entries.clear();
         }
+    }
+
+    /// The entry of this choice, made if there is none.
+    fn entry(&mut self, dossier: &'d Dossier, choice: &Choice) -> &mut Entry<'d> {
         let index = self.entries.iter().position(|entry| entry.choice == *choice).unwrap_or_else(|| {
             let projection = choice.project(dossier);
             self.entries.push(Entry { choice: choice.clone(), projection, leads: Vec::new() });
@@ -282,9 +283,10 @@ impl<'d> Subject<'_, 'd> {
         cache: &mut Cache<'d>,
     ) -> Option<Release> {
         let Self { agreement, book, dossier, role, now } = self;
-        self.cheap(trial)?;
+        cache.turn_to(dossier, scorer, now);
+        self.cheap(trial, cache.is_sane)?;
         *admission = admit(agreement, book, dossier, trial.explain);
-        let entry = cache.entry(dossier, scorer, now, &admission.choice);
+        let entry = cache.entry(dossier, &admission.choice);
         self.projected(trial, admission, &entry.projection)?;
         let lead = entry.lead(role, form);
         let lead = lead.filter(|lead| is_sane_lead(lead, dossier, role));
@@ -295,10 +297,10 @@ impl<'d> Subject<'_, 'd> {
     }
 
     /// What depends on nothing hidden.
-    fn cheap(self, trial: &mut Trial) -> Option<()> {
+    fn cheap(self, trial: &mut Trial, is_sane: bool) -> Option<()> {
         let Self { agreement, book, dossier, role, now } = self;
         let indicator = &dossier.indicator;
-        trial.step((1, "record", "record-invalid"), is_sane(indicator), || indicator.to_string())?;
+        trial.step((1, "record", "record-invalid"), is_sane, || indicator.to_string())?;
         let is_active = agreement.status == Status::Active && !agreement.purposes.is_empty();
         trial.step((2, "status", "agreement-status"), is_active, || {
             format!("{:?}", agreement.status).to_ascii_lowercase()
@@ -309,8 +311,8 @@ impl<'d> Subject<'_, 'd> {
         trial.step_until((2, "window", "agreement-window"), !is_early && now < until, retry_at, || {
             format!("{now} in {from} to {until}")
         })?;
-        let key = indicator.key();
-        trial.step((3, "embargo", "global-forbid"), !book.embargo.contains(&key), || key.clone())?;
+        let is_embargoed = !book.embargo.is_empty() && book.embargo.contains(&indicator.key());
+        trial.step((3, "embargo", "global-forbid"), !is_embargoed, || indicator.key())?;
         let scope = &agreement.scope;
         trial.step((7, "role", "role"), scope.roles.contains(&role), || role.as_str().to_owned())?;
         trial.step((7, "type", "type"), scope.indicator_types.contains(&indicator.kind), || {
@@ -456,18 +458,24 @@ fn is_sane(indicator: &Indicator) -> bool {
 /// Whether an address can be somebody's on the internet. Ranges for documentation can: examples and
 /// tests are made of them, and they are nobody's.
 fn is_public(address: IpAddr) -> bool {
-    match address {
+    let is_special = match address {
         IpAddr::V4(v4) => {
-            !(v4.is_private() || v4.is_loopback() || v4.is_link_local() || v4.is_multicast())
-                && !v4.is_broadcast()
-                && v4.octets()[0] != 0
+            v4.is_private()
+                || v4.is_loopback()
+                || v4.is_link_local()
+                || v4.is_multicast()
+                || v4.is_broadcast()
+                || v4.octets()[0] == 0
         }
         IpAddr::V6(v6) => {
-            !(v6.is_unspecified() || v6.is_loopback() || v6.is_multicast())
-                && !v6.is_unique_local()
-                && !v6.is_unicast_link_local()
+            v6.is_unspecified()
+                || v6.is_loopback()
+                || v6.is_multicast()
+                || v6.is_unique_local()
+                || v6.is_unicast_link_local()
         }
-    }
+    };
+    !is_special
 }
 
 /// Whether a lead is of this dossier and role, and within its own ranges.

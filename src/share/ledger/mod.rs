@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::score::Verdict;
+use crate::share::{Agreement, Release};
 use crate::sighting::{IndicatorType, Pap, Purpose, Role, Timestamp, Tlp};
 
 pub use verify::{Fault, FaultKind, Message, Report, Told, verify, verify_messages};
@@ -58,6 +59,57 @@ pub struct Draft {
     pub verdict: Verdict,
     /// What it was made from.
     pub versions: Versions,
+}
+
+impl Draft {
+    /// The draft of a disclosure: whatever the agreement and the release say, from them.
+    pub fn of(agreement: &Agreement, release: &Release, disclosure: Disclosure<'_>) -> Self {
+        let lead = &release.lead;
+        Self {
+            disclosure_id: disclosure.id.to_owned(),
+            disclosure_version: disclosure.version,
+            decided_at: disclosure.decided_at,
+            agreement: AgreementRef {
+                id: agreement.id.clone(),
+                version: agreement.version,
+                digest: agreement.digest.clone(),
+            },
+            provider: agreement.provider.clone(),
+            recipient: agreement.recipient.id.clone(),
+            purposes: agreement.purposes.iter().copied().collect(),
+            legal_basis: agreement.legal_basis.clone(),
+            role: lead.role,
+            indicator_type: lead.indicator.kind,
+            commitment: disclosure.commitment.to_owned(),
+            output: Output {
+                format: agreement.format.as_str().to_owned(),
+                bytes: disclosure.bytes,
+                topic: agreement.topic.clone(),
+                key: disclosure.id.to_owned(),
+            },
+            tlp: release.marking.tlp,
+            pap: release.marking.pap,
+            risk: lead.score.risk,
+            confidence: lead.score.confidence,
+            verdict: lead.score.verdict,
+            versions: Versions { model: lead.built.model.clone(), sources: lead.built.sources.clone() },
+        }
+    }
+}
+
+/// What a draft needs beside the agreement and the release.
+#[derive(Debug, Clone, Copy)]
+pub struct Disclosure<'a> {
+    /// As [`super::keyed::disclosure_id`]; also the key of the message, as it tells nothing.
+    pub id: &'a str,
+    /// Which version of it; counts from 1.
+    pub version: u64,
+    /// When it was decided.
+    pub decided_at: Timestamp,
+    /// As [`commitment`].
+    pub commitment: &'a str,
+    /// The length of the message.
+    pub bytes: u64,
 }
 
 /// An agreement as an entry names it.
@@ -256,3 +308,6 @@ pub fn commitment(salt: &str, message: &[u8]) -> Option<String> {
     let digest = Sha256::new().chain_update(bytes).chain_update(message).finalize();
     Some(format!("sha256:{}", hex::encode(digest)))
 }
+
+#[cfg(test)]
+mod tests;

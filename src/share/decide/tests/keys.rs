@@ -65,7 +65,9 @@ fn cases() -> Vec<Case> {
         hub("parties.recipient.key", "key = \"none\"", "key = \"key:x\""),
         prepared(hub("legal.purposes", "\"threat-analysis\"", "\"remediation\""), |world| {
             let terms = world.book.reporters.values_mut().map(|party| &mut party.terms);
-            terms.for_each(|terms| drop(terms.purposes.remove(&crate::sighting::Purpose::Remediation)));
+            terms.for_each(|terms| {
+                terms.purposes.remove(&crate::sighting::Purpose::Remediation);
+            });
         }),
         prepared(hub("legal.excluded_matter", "\"political\", ", ""), |world| {
             let seen = crate::dossier::Seen { count: 1, first: world.now, last: world.now };

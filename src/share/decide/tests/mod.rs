@@ -13,6 +13,7 @@ use serde_json::Value;
 
 use super::*;
 use crate::diag::{Findings, Source};
+use crate::enrich::Evidence;
 use crate::share::agreement::parse;
 use crate::share::redact::bytes;
 
@@ -89,6 +90,7 @@ fn an_explanation_changes_nothing_and_shows_every_step() {
 #[test]
 fn the_reason_is_the_first_that_fails_also_when_all_are_shown() {
     let mut world = world::World::standard(HUB);
+    world.dossier.folds.truncate(2);
     world.agreement.scope.min_risk = 100;
     world.agreement.scope.min_confidence = 100;
     world.agreement.scope.max_age = 0;
@@ -152,13 +154,13 @@ fn decay_alone_and_what_is_not_shared_tell_nobody_anything() {
     assert_eq!(digests(&later), base, "decay");
     // A further sighting changes counts, not the kind of thing that is known.
     let mut busier = world.clone();
-    busier.dossier.folds[0].count += 1;
+    busier.dossier.folds[1].count += 1;
     assert_ne!(digests(&busier).0, base.0);
     assert_eq!(digests(&busier).1, base.1);
     // A new name is something new.
     let mut named = world.clone();
-    let seen = named.dossier.folds[0].malware.kept[0].1;
-    named.dossier.folds[0].malware.kept.push(("zeta".to_owned(), seen));
+    let seen = named.dossier.folds[1].malware.kept[0].1;
+    named.dossier.folds[1].malware.kept.push(("zeta".to_owned(), seen));
     assert_ne!(digests(&named).1, base.1);
     // And nothing to whom is not told names.
     let mut quiet = world.clone();
@@ -179,8 +181,6 @@ fn decay_alone_and_what_is_not_shared_tell_nobody_anything() {
     unscored.dossier = more.dossier.clone();
     assert_eq!(digests(&unscored), before);
 }
-
-use crate::enrich::Evidence;
 
 #[test]
 fn a_url_goes_out_scrubbed_and_its_whole_form_stops_the_message() {
@@ -225,4 +225,21 @@ fn a_factor_of_a_reporter_says_nothing_of_it() {
     assert!(factors.iter().any(|factor| factor["source"] == "reporter" && factor["code"] == "claim"));
     assert!(factors.iter().any(|factor| factor["source"] == "lists" && factor["code"] == "listed"));
     assert!(factors.iter().all(|factor| factor.get("origin").is_none()));
+}
+
+#[test]
+fn a_draft_says_what_agreement_and_release_say() {
+    use crate::share::ledger::{Disclosure, Draft};
+    let world = world::World::standard(UNIT);
+    let decision = world.decide();
+    let release = released(&decision).expect("published");
+    let disclosure = Disclosure { id: "d", version: 2, decided_at: world.now, commitment: "c", bytes: 9 };
+    let draft = Draft::of(&world.agreement, release, disclosure);
+    // I16: topic, agreement and recipient are the same file's.
+    assert_eq!((draft.output.topic.as_str(), draft.agreement.id.as_str()), ("out.unit", "unit-01"));
+    assert_eq!((draft.recipient.as_str(), draft.provider.as_str()), ("org:unit", "org:house"));
+    assert_eq!(draft.agreement.digest, world.agreement.digest);
+    assert_eq!((draft.output.format.as_str(), draft.output.key.as_str()), ("json", "d"));
+    assert_eq!(draft.risk, release.lead.score.risk);
+    assert_eq!(draft.versions.sources, release.lead.built.sources);
 }
