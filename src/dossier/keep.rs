@@ -2,6 +2,10 @@
 //! written, and what was disclosed. Each stays in order, so that equal dossiers have equal bytes.
 //! When to replace something is for the stages.
 
+use std::borrow::Cow;
+
+use sha2::{Digest, Sha256};
+
 use super::{Disclosed, Dossier, Retry, Written, caps};
 use crate::enrich::{Evidence, Finding};
 use crate::sighting::{Indicator, Role, Timestamp};
@@ -41,10 +45,17 @@ impl Dossier {
         Some(&self.findings[place])
     }
 
+    /// What this source said last, if it was made from this build of its data. An empty answer means
+    /// that it is to be looked up again.
+    pub fn finding_of(&self, source: &str, build: &str) -> Option<&Finding> {
+        self.finding(source).filter(|finding| finding.build == kept_build(build))
+    }
+
     /// Puts a finding in place of what its source said before, cut to the [`caps`]: of evidence the
     /// smallest by code, origin and observed time are kept, of networks and nexus the smallest, of
-    /// texts what fits up to a character's end. Returns how many of its evidence, networks and nexus
-    /// were not kept.
+    /// texts what fits up to a character's end. Ask [`Dossier::finding_of`] for its build, since a
+    /// long one is not kept whole. Returns how many of its evidence, networks and nexus were not
+    /// kept.
     pub fn set_finding(&mut self, finding: Finding) -> usize {
         let (finding, n_dropped) = trimmed(finding);
         replace(&mut self.findings, finding, |finding| finding.source.clone());
@@ -101,6 +112,17 @@ fn replace<T, K: Ord>(list: &mut Vec<T>, value: T, key: impl Fn(&T) -> K) {
     }
 }
 
+/// A build as it is kept: where it is too long, its beginning and a digest of the whole, so that
+/// unlike builds stay unlike.
+fn kept_build(build: &str) -> Cow<'_, str> {
+    if build.len() <= caps::BUILD {
+        return Cow::Borrowed(build);
+    }
+    let digest = hex::encode(&Sha256::digest(build.as_bytes())[..8]);
+    let beginning = &build[..build.floor_char_boundary(caps::BUILD - digest.len() - 1)];
+    Cow::Owned(format!("{beginning} {digest}"))
+}
+
 /// Cuts a text to at most `bytes`, at the end of a character.
 pub(super) fn cut(text: &mut String, bytes: usize) {
     text.truncate(text.floor_char_boundary(bytes));
@@ -113,7 +135,9 @@ fn cut_optional(text: &mut Option<String>, bytes: usize) {
 }
 
 fn trimmed(mut finding: Finding) -> (Finding, usize) {
-    cut(&mut finding.build, caps::TEXT);
+    if let Cow::Owned(shorter) = kept_build(&finding.build) {
+        finding.build = shorter;
+    }
     cut_optional(&mut finding.detail, caps::SENTENCE);
     for evidence in &mut finding.evidence {
         trim(evidence);

@@ -55,7 +55,9 @@ pub mod caps {
     pub const NETWORKS: usize = 4;
     /// Bytes of the name of a reporter, source or agreement; `check` refuses longer ones.
     pub const NAME: usize = 64;
-    /// Bytes of any other name kept: of malware, a code, an origin, a build.
+    /// Bytes of a build kept.
+    pub const BUILD: usize = 192;
+    /// Bytes of any other name kept: of malware, a code, an origin.
     pub const TEXT: usize = 48;
     /// Bytes of any one sentence or reference kept.
     pub const SENTENCE: usize = 128;

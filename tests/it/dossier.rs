@@ -267,7 +267,7 @@ fn fullest_finding(source: usize) -> Finding {
         source: longest(caps::NAME, source),
         status: Status::Hit,
         detail: Some(longest(caps::SENTENCE, source)),
-        build: longest(caps::TEXT, source),
+        build: longest(caps::BUILD, source),
         looked_up_at: Timestamp(1_900_000_000_000),
         independent: true,
         evidence: evidence.collect(),

@@ -77,16 +77,9 @@ fn texts_are_cut_and_half_a_reference_is_none() {
     ];
     let network =
         vec![Network { ip: "192.0.2.1".to_owned(), as_name: Some(long.clone()), ..Network::default() }];
-    dossier.set_finding(Finding {
-        detail: Some(long.clone()),
-        build: long,
-        evidence,
-        network,
-        ..finding("s")
-    });
+    dossier.set_finding(Finding { detail: Some(long.clone()), evidence, network, ..finding("s") });
     let kept = &dossier.findings[0];
     let fitting = |bytes: usize| "é".repeat(bytes / 2);
-    assert_eq!(kept.build, fitting(caps::TEXT));
     assert_eq!(kept.detail, Some(fitting(caps::SENTENCE)));
     assert_eq!(kept.evidence[0].text, fitting(caps::SENTENCE));
     assert_eq!(kept.evidence[0].reference, None);
@@ -124,4 +117,15 @@ fn leads_disclosures_and_retries_stay_in_order() {
     assert_eq!(dossier.retries.len(), 1);
     dossier.clear_retry("dns");
     assert_eq!(dossier.retry("dns"), None);
+}
+
+#[test]
+fn a_long_build_is_still_told_from_another() {
+    let mut dossier = dossier();
+    let (one, other) = (format!("{}-one", "é".repeat(200)), format!("{}-two", "é".repeat(200)));
+    dossier.set_finding(Finding { build: one.clone(), ..finding("s") });
+    assert!(dossier.findings[0].build.len() <= caps::BUILD);
+    assert!(dossier.finding_of("s", &one).is_some());
+    assert_eq!(dossier.finding_of("s", &other), None);
+    assert_eq!(dossier.finding_of("t", &one), None);
 }
