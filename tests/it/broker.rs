@@ -2,6 +2,7 @@
 //!
 //! Its jars come from `tests/fetch-kafka`. It ends with the test binary, however that ends: a shell
 //! beside it waits for the end of a pipe that only the test binary holds.
+#![allow(clippy::unwrap_used, reason = "a test that can't go on has failed")]
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -40,7 +41,11 @@ impl Broker {
     pub(crate) fn start() -> &'static Self {
         BROKER.get_or_init(|| {
             let libs = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/.cache/kafka");
-            assert!(libs.join("ready").exists(), "there is no Kafka in {}: run tests/fetch-kafka", libs.display());
+            assert!(
+                libs.join("ready").exists(),
+                "there is no Kafka in {}: run tests/fetch-kafka",
+                libs.display()
+            );
             // Between choosing ports and binding them somebody else may take them.
             (0..3).find_map(|_| launch(&libs)).expect("Kafka didn't start three times; see above")
         })

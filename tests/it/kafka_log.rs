@@ -1,6 +1,7 @@
 //! The log on a real Kafka: what the runner relies on, one promise a test.
 //!
 //! Nothing here sleeps; what has to be waited for is polled until it is so.
+#![allow(clippy::unwrap_used, reason = "a test that can't go on has failed")]
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -60,12 +61,16 @@ fn poll_until(log: &mut KafkaLog, enough: impl Fn(&[Polled]) -> bool) -> Vec<Pol
 }
 
 fn assigned(polled: &[Polled]) -> Vec<Tp> {
-    let lists = polled.iter().filter_map(|polled| if let Polled::Assigned(tps) = polled { Some(tps) } else { None });
+    let lists =
+        polled.iter().filter_map(|polled| if let Polled::Assigned(tps) = polled { Some(tps) } else { None });
     lists.flatten().cloned().collect()
 }
 
 fn records(polled: &[Polled]) -> Vec<&Record> {
-    polled.iter().filter_map(|polled| if let Polled::Record(record) = polled { Some(record) } else { None }).collect()
+    polled
+        .iter()
+        .filter_map(|polled| if let Polled::Record(record) = polled { Some(record) } else { None })
+        .collect()
 }
 
 /// Joins the group with `n` partitions and reads on from what is committed, as the runner does.
@@ -85,10 +90,7 @@ fn join(log: &mut KafkaLog, n: usize) -> Vec<(Tp, i64)> {
 #[track_caller]
 fn values(log: &mut KafkaLog, n: usize) -> Vec<String> {
     let polled = poll_until(log, |polled| records(polled).len() >= n);
-    records(&polled)
-        .iter()
-        .map(|record| String::from_utf8(record.value.clone().unwrap()).unwrap())
-        .collect()
+    records(&polled).iter().map(|record| String::from_utf8(record.value.clone().unwrap()).unwrap()).collect()
 }
 
 /// Ends what is open, however the member stands.
@@ -165,7 +167,8 @@ fn committed_offsets_are_waited_for_while_a_transaction_has_some_pending() {
 #[test]
 fn the_end_of_a_view_is_beyond_the_last_stable_offset_and_reading_stops_before_it() {
     let broker = Broker::start();
-    let (input, state) = (broker.fresh_topic("raw", 1, &[]), broker.fresh_topic("state", 1, &[("cleanup.policy", "compact")]));
+    let (input, state) =
+        (broker.fresh_topic("raw", 1, &[]), broker.fresh_topic("state", 1, &[("cleanup.policy", "compact")]));
     let mut log = open(&settings(broker, &broker.fresh_name("view"), &[&input]));
     join(&mut log, 1);
     let state_tp = tp(&state, 0);
@@ -305,7 +308,10 @@ fn a_member_that_the_group_left_behind_commits_nothing() {
     zombie.begin().unwrap();
     zombie.write(&output(&out, "zombie"), 0).unwrap();
     // It polls no more. The group gives its partition away.
-    let mut heir = open(&KafkaSettings { transactional_id: format!("{group}-heir"), ..settings(broker, &group, &[&input]) });
+    let mut heir = open(&KafkaSettings {
+        transactional_id: format!("{group}-heir"),
+        ..settings(broker, &group, &[&input])
+    });
     assert_eq!(join(&mut heir, 1), [(tp(&input, 0), 0)]);
     assert_eq!(values(&mut heir, 1), ["1"]);
 
@@ -355,7 +361,10 @@ fn a_rebalance_takes_only_what_moves_and_is_told_in_order() {
     let group = broker.fresh_name("rebalance");
     let mut first = open(&settings(broker, &group, &[&input]));
     join(&mut first, 2);
-    let mut second = open(&KafkaSettings { transactional_id: format!("{group}-2"), ..settings(broker, &group, &[&input]) });
+    let mut second = open(&KafkaSettings {
+        transactional_id: format!("{group}-2"),
+        ..settings(broker, &group, &[&input])
+    });
 
     // Both poll, as two lanes do.
     let until = now() + LONG;
@@ -451,23 +460,31 @@ fn a_record_comes_as_it_was_written() {
         headers,
     };
     assert_eq!(*records(&polled)[0], expected);
-    assert_eq!(*records(&polled)[1], Record { offset: 1, key: None, value: None, headers: Vec::new(), ..expected });
+    assert_eq!(
+        *records(&polled)[1],
+        Record { offset: 1, key: None, value: None, headers: Vec::new(), ..expected }
+    );
 }
 
 #[test]
 fn a_record_too_large_aborts_its_transaction_and_says_why() {
     let broker = Broker::start();
-    let (input, small) = (broker.fresh_topic("raw", 1, &[]), broker.fresh_topic("small", 1, &[("max.message.bytes", "1000")]));
+    let (input, small) =
+        (broker.fresh_topic("raw", 1, &[]), broker.fresh_topic("small", 1, &[("max.message.bytes", "1000")]));
     let mut log = open(&settings(broker, &broker.fresh_name("large"), &[&input]));
     join(&mut log, 1);
     // Refused here.
     log.begin().unwrap();
     let refused = log.write(&output(&small, &"x".repeat(2_000_000)), 0);
-    assert!(matches!(&refused, Err(LogError::Abort(text)) if text.contains("max.message.bytes")), "{refused:?}");
+    assert!(
+        matches!(&refused, Err(LogError::Abort(text)) if text.contains("max.message.bytes")),
+        "{refused:?}"
+    );
     log.abort().unwrap();
     // Refused by the broker, which is known at the end. It doesn't compress.
     log.begin().unwrap();
-    let noise: String = (0..5_000_u32).map(|n| char::from(b'!' + (n.wrapping_mul(2_654_435_761) >> 24) as u8 % 90)).collect();
+    let noise: String =
+        (0..5_000_u32).map(|n| char::from(b'!' + (n.wrapping_mul(2_654_435_761) >> 24) as u8 % 90)).collect();
     log.write(&output(&small, &noise), 0).unwrap();
     assert_eq!(log.commit().unwrap(), Commit::Aborted);
     // And the lane goes on.
@@ -640,7 +657,10 @@ fn a_missing_permission_is_fatal_and_named() {
         let denied = [RDKafkaRespErr::RD_KAFKA_RESP_ERR_GROUP_AUTHORIZATION_FAILED];
         mock.request_errors(RDKafkaApiKey::TxnOffsetCommit, &denied);
         let refused = log.offsets(&[(input.clone(), 1)]);
-        assert!(matches!(&refused, Err(LogError::Fatal(text)) if text.contains("READ on Group `mocked`")), "{refused:?}");
+        assert!(
+            matches!(&refused, Err(LogError::Fatal(text)) if text.contains("READ on Group `mocked`")),
+            "{refused:?}"
+        );
     });
 }
 

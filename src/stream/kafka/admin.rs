@@ -5,7 +5,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, OwnedResourceSpecifier, ResourceSpecifier, TopicReplication};
+use rdkafka::admin::{
+    AdminClient, AdminOptions, NewTopic, OwnedResourceSpecifier, ResourceSpecifier, TopicReplication,
+};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
@@ -37,7 +39,10 @@ pub struct TopicSpec {
 /// # Errors
 /// [`LogError::Retry`] when no broker can be reached, else [`LogError::Fatal`]; topics that could
 /// be made are made all the same.
-pub fn create_topics(client: &BTreeMap<String, String>, specs: &[TopicSpec]) -> Result<Vec<String>, LogError> {
+pub fn create_topics(
+    client: &BTreeMap<String, String>,
+    specs: &[TopicSpec],
+) -> Result<Vec<String>, LogError> {
     // Says what is wrong with the connection better than a request that times out.
     let names: Vec<&str> = specs.iter().map(|spec| &*spec.name).collect();
     let present = describe_topics(client, &names)?;
@@ -89,7 +94,7 @@ pub fn describe_topics(
     for name in names {
         let metadata = reader
             .fetch_metadata(Some(name), TIMEOUT)
-            .map_err(|_| super::unreachable_brokers(servers, super::reason(&reader)))?;
+            .map_err(|error| super::unreachable_brokers(servers, super::reason(&reader, &error)))?;
         let Some(topic) = metadata.topics().iter().find(|topic| topic.name() == *name) else { continue };
         match topic.error().map(Code::from) {
             None => {}
@@ -103,7 +108,12 @@ pub fn describe_topics(
         let spec = TopicSpec {
             name: (*name).to_owned(),
             partitions: count(topic.partitions().len()),
-            replication: topic.partitions().iter().map(|part| count(part.replicas().len())).min().unwrap_or(0),
+            replication: topic
+                .partitions()
+                .iter()
+                .map(|part| count(part.replicas().len()))
+                .min()
+                .unwrap_or(0),
             configs: BTreeMap::new(),
         };
         found.insert((*name).to_owned(), spec);
@@ -111,15 +121,16 @@ pub fn describe_topics(
     if found.is_empty() {
         return Ok(found);
     }
-    let wanted: Vec<ResourceSpecifier<'_>> = found.keys().map(|name| ResourceSpecifier::Topic(name)).collect();
+    let wanted: Vec<ResourceSpecifier<'_>> =
+        found.keys().map(|name| ResourceSpecifier::Topic(name)).collect();
     let described = wait(admin(client)?.describe_configs(&wanted, &options()))?
         .map_err(|error| LogError::Retry(format!("cannot describe topics: {error}")))?;
     drop(wanted);
     for result in described {
         let resource = result.map_err(|code| match code {
-            Code::TopicAuthorizationFailed | Code::ClusterAuthorizationFailed => {
-                LogError::Fatal("no permission: grant DESCRIBE_CONFIGS on our topics to our principal".to_owned())
-            }
+            Code::TopicAuthorizationFailed | Code::ClusterAuthorizationFailed => LogError::Fatal(
+                "no permission: grant DESCRIBE_CONFIGS on our topics to our principal".to_owned(),
+            ),
             code => LogError::Retry(format!("cannot describe topics: {code}")),
         })?;
         if let OwnedResourceSpecifier::Topic(name) = &resource.specifier
@@ -145,7 +156,8 @@ pub fn compare(spec: &TopicSpec, existing: &TopicSpec) -> Vec<String> {
             existing.partitions, spec.partitions
         ));
     }
-    let bytes = |topic: &TopicSpec| topic.configs.get("max.message.bytes").and_then(|n| n.parse::<u64>().ok());
+    let bytes =
+        |topic: &TopicSpec| topic.configs.get("max.message.bytes").and_then(|n| n.parse::<u64>().ok());
     if let (Some(wanted), Some(allowed)) = (bytes(spec), bytes(existing))
         && allowed < wanted
     {
@@ -187,9 +199,7 @@ fn options() -> AdminOptions {
 }
 
 /// librdkafka answers on a thread of its own; this one waits for it.
-fn wait<T>(
-    answer: impl Future<Output = Result<T, KafkaError>>,
-) -> Result<Result<T, KafkaError>, LogError> {
+fn wait<T>(answer: impl Future<Output = Result<T, KafkaError>>) -> Result<Result<T, KafkaError>, LogError> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .build()
         .map_err(|error| LogError::Fatal(format!("cannot wait for an answer: {error}")))?;

@@ -54,7 +54,9 @@ pub(super) fn transaction(call: &str, refusal: &Refusal, names: &Names) -> Verdi
     }
     if refusal.fatal {
         return match refusal.code {
-            code if is_fenced(code) => Verdict { error: LogError::Fenced(fenced(&text, names)), rebuild: false },
+            code if is_fenced(code) => {
+                Verdict { error: LogError::Fenced(fenced(&text, names)), rebuild: false }
+            }
             // The broker no longer knows this producer: it expired, or lost what it had written.
             // A new producer of the same id is all it takes.
             Code::InvalidProducerIdMapping
@@ -265,7 +267,10 @@ mod tests {
             of(KafkaError::MessageConsumptionFatal(Code::FencedInstanceId)),
             Some(LogError::Fenced(_))
         ));
-        assert!(matches!(of(KafkaError::MessageConsumptionFatal(Code::BadMessage)), Some(LogError::Fatal(_))));
+        assert!(matches!(
+            of(KafkaError::MessageConsumptionFatal(Code::BadMessage)),
+            Some(LogError::Fatal(_))
+        ));
         assert!(matches!(
             of(KafkaError::MessageConsumption(Code::TopicAuthorizationFailed)),
             Some(LogError::Fatal(_))

@@ -259,11 +259,10 @@ impl KafkaLog {
     /// The group's metadata, if the group still counts on us.
     ///
     /// The broker checks member and generation only when they are given. A member that the group
-    /// threw out has neither, and its offsets would be taken without a question: the one hole in
-    /// the fence. librdkafka reads the metadata and marks an assignment as lost on one thread, so
-    /// whoever reads the metadata first and then sees no loss has metadata of a member. What is
-    /// left is a member whose rejoin was refused, which is not marked as a loss; its generation
-    /// tells.
+    /// threw out may have neither, and its offsets would be taken without a question. librdkafka
+    /// reads the metadata and marks an assignment as lost on one thread, so whoever reads the
+    /// metadata first and then sees no loss has metadata of a member. What is left is a member
+    /// whose rejoin was refused, which is not marked as a loss; its generation tells.
     fn group_metadata(&self) -> Result<ConsumerGroupMetadata, LogError> {
         let gone = || LogError::Abort("the group no longer counts on this member".to_owned());
         let metadata = self.consumer.group_metadata().ok_or_else(gone)?;
@@ -287,9 +286,10 @@ impl Log for KafkaLog {
         let mut left = max.max(1);
         let mut wait = wait;
         loop {
-            let polled = self.consumer.poll(wait).map(|result| {
-                result.map(|message| (self.record(&message), message.timestamp().to_millis()))
-            });
+            let polled = self
+                .consumer
+                .poll(wait)
+                .map(|result| result.map(|message| (self.record(&message), message.timestamp().to_millis())));
             // Never waits again: what there is, is there by now.
             wait = Duration::ZERO;
             self.moved(&mut out);
@@ -305,10 +305,8 @@ impl Log for KafkaLog {
                             if let Some((tp, at)) = latest.take() {
                                 self.stats.polled(tp, at);
                             }
-                            *latest = Some((
-                                Tp { topic: record.topic.clone(), partition: record.partition },
-                                at,
-                            ));
+                            *latest =
+                                Some((Tp { topic: record.topic.clone(), partition: record.partition }, at));
                         }
                         (_, None) => {}
                     }
@@ -460,10 +458,12 @@ impl Log for KafkaLog {
     fn write(&mut self, output: &Output, partition: i32) -> Result<(), LogError> {
         let producer = self.producer()?;
         let headers = (!output.headers.is_empty()).then(|| {
-            output.headers.iter().fold(
-                OwnedHeaders::new_with_capacity(output.headers.len()),
-                |headers, (key, value)| headers.insert(KafkaHeader { key, value: Some(value) }),
-            )
+            output
+                .headers
+                .iter()
+                .fold(OwnedHeaders::new_with_capacity(output.headers.len()), |headers, (key, value)| {
+                    headers.insert(KafkaHeader { key, value: Some(value) })
+                })
         });
         let mut record = BaseRecord::<[u8], [u8]>::to(&output.topic).partition(partition);
         record.key = output.key.as_deref();
@@ -482,7 +482,10 @@ impl Log for KafkaLog {
                 }
                 Err((KafkaError::MessageProduction(code), _)) => break code,
                 Err((error, _)) => {
-                    return Err(LogError::Fatal(format!("cannot write to topic `{}`: {error}", output.topic)));
+                    return Err(LogError::Fatal(format!(
+                        "cannot write to topic `{}`: {error}",
+                        output.topic
+                    )));
                 }
             }
         };
@@ -531,8 +534,7 @@ impl Log for KafkaLog {
             self.stats.committed(&self.offsets);
             return Ok(Commit::Committed);
         };
-        let abortable =
-            matches!(&error, KafkaError::Transaction(error) if error.txn_requires_abort() && !error.is_fatal());
+        let abortable = matches!(&error, KafkaError::Transaction(error) if error.txn_requires_abort() && !error.is_fatal());
         match self.refused("cannot commit the transaction", &error) {
             // Most often a record or the offsets were refused before the end was asked for, but not
             // always. That the coordinator takes an abort proves it: of a transaction that it has
@@ -589,7 +591,7 @@ impl Log for KafkaLog {
         self.metadata
             .client()
             .fetch_cluster_id(self.settings.call_timeout)
-            .ok_or_else(|| unreachable_brokers(self.settings.servers(), None))
+            .ok_or_else(|| unreachable_brokers(self.settings.servers(), (None, "no answer".to_owned())))
     }
 }
 
@@ -600,12 +602,13 @@ fn partitions_of(
     servers: &str,
     timeout: Duration,
 ) -> Result<i32, LogError> {
-    let metadata = client.fetch_metadata(Some(topic), timeout).map_err(|error| {
-        match error.rdkafka_error_code() {
-            Some(Code::TopicAuthorizationFailed) => LogError::Fatal(class::topic_permission("DESCRIBE", topic)),
-            _ => unreachable_brokers(servers, reason(client)),
-        }
-    })?;
+    let metadata =
+        client.fetch_metadata(Some(topic), timeout).map_err(|error| match error.rdkafka_error_code() {
+            Some(Code::TopicAuthorizationFailed) => {
+                LogError::Fatal(class::topic_permission("DESCRIBE", topic))
+            }
+            _ => unreachable_brokers(servers, reason(client, &error)),
+        })?;
     let found = metadata.topics().iter().find(|found| found.name() == topic);
     let Some(found) = found else { return Err(LogError::Fatal(class::missing(topic))) };
     match found.error().map(Code::from) {
@@ -621,8 +624,9 @@ fn partitions_of(
     Ok(i32::try_from(found.partitions().len()).unwrap_or(i32::MAX))
 }
 
-/// Why a client without a group can't connect: its errors wait to be polled.
-fn reason(client: &BaseConsumer<ReaderContext>) -> Option<(Option<Code>, String)> {
+/// Why a client without a group can't connect: its errors wait to be polled, and say it better than
+/// the look-up that failed.
+fn reason(client: &BaseConsumer<ReaderContext>, failed: &KafkaError) -> (Option<Code>, String) {
     let error: &LastError = &client.context().last_error;
     let mut found = error.take();
     for _ in 0..20 {
@@ -634,11 +638,10 @@ fn reason(client: &BaseConsumer<ReaderContext>) -> Option<(Option<Code>, String)
             found = next.or(found);
         }
     }
-    found
+    found.unwrap_or_else(|| (failed.rdkafka_error_code(), failed.to_string()))
 }
 
-fn unreachable_brokers(servers: &str, reason: Option<(Option<Code>, String)>) -> LogError {
-    let (code, reason) = reason.unwrap_or((None, "no answer".to_owned()));
+fn unreachable_brokers(servers: &str, (code, reason): (Option<Code>, String)) -> LogError {
     match code {
         Some(Code::Authentication | Code::SaslAuthenticationFailed) => LogError::Fatal(format!(
             "the brokers at {servers} refuse our credentials ({reason}): check the sasl.* properties of kafka.client"
@@ -666,7 +669,9 @@ fn setup(error: &KafkaError, client: &str) -> LogError {
     })
 }
 
-fn listed<'a>(partitions: impl IntoIterator<Item = (&'a Tp, Offset)>) -> Result<TopicPartitionList, LogError> {
+fn listed<'a>(
+    partitions: impl IntoIterator<Item = (&'a Tp, Offset)>,
+) -> Result<TopicPartitionList, LogError> {
     let mut list = TopicPartitionList::new();
     for (tp, offset) in partitions {
         list.add_partition_offset(&tp.topic, tp.partition, offset)

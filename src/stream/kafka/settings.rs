@@ -80,8 +80,7 @@ impl KafkaSettings {
             ("kafka.producer", &self.producer),
         ];
         for (part, properties) in parts {
-            if let Some((key, why)) =
-                OURS.iter().find(|(key, _)| properties.keys().any(|given| given == key))
+            if let Some((key, why)) = OURS.iter().find(|(key, _)| properties.keys().any(|given| given == key))
             {
                 return Err(LogError::Fatal(format!("{part} sets `{key}`: remove it, {why}")));
             }

@@ -119,10 +119,8 @@ impl ViewReader {
                 None if left.is_zero() => return Ok(()),
                 None => {}
                 Some(Ok(record)) => {
-                    let pair = (
-                        record.key().unwrap_or_default().to_vec(),
-                        record.payload().map(<[u8]>::to_vec),
-                    );
+                    let pair =
+                        (record.key().unwrap_or_default().to_vec(), record.payload().map(<[u8]>::to_vec));
                     let (of, offset) = (record.partition(), record.offset());
                     if let Some(part) = self.parts.get_mut(&of) {
                         part.held.push_back((offset, pair));
@@ -166,10 +164,11 @@ impl ViewReader {
     /// How far the client is; none while it has read nothing.
     fn reached(&self, partition: i32) -> Result<Option<i64>, LogError> {
         let list = self.consumer.position().map_err(|error| self.failed(&error))?;
-        let position = list.find_partition(&self.topic, partition).and_then(|element| match element.offset() {
-            Offset::Offset(offset) => Some(offset),
-            _ => None,
-        });
+        let position =
+            list.find_partition(&self.topic, partition).and_then(|element| match element.offset() {
+                Offset::Offset(offset) => Some(offset),
+                _ => None,
+            });
         match self.parts.get(&partition) {
             Some(part) if part.at_end => Ok(Some(position.unwrap_or(part.position).max(part.stable_end))),
             _ => Ok(position),
