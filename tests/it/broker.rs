@@ -2,6 +2,7 @@
 //!
 //! Its jars come from `tests/fetch-kafka`. It ends with the test binary, however that ends: a shell
 //! beside it waits for the end of a pipe that only the test binary holds.
+#![allow(clippy::unwrap_used, reason = "a test that can't go on has failed")]
 
 use std::collections::BTreeMap;
 use std::fs;

@@ -1,6 +1,7 @@
 //! The log on a real Kafka: what the runner relies on, one promise a test.
 //!
 //! Nothing here sleeps; what has to be waited for is polled until it is so.
+#![allow(clippy::unwrap_used, reason = "a test that can't go on has failed")]
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -94,7 +94,7 @@ pub fn describe_topics(
     for name in names {
         let metadata = reader
             .fetch_metadata(Some(name), TIMEOUT)
-            .map_err(|_| super::unreachable_brokers(servers, super::reason(&reader)))?;
+            .map_err(|error| super::unreachable_brokers(servers, super::reason(&reader, &error)))?;
         let Some(topic) = metadata.topics().iter().find(|topic| topic.name() == *name) else { continue };
         match topic.error().map(Code::from) {
             None => {}

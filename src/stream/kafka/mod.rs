@@ -259,11 +259,10 @@ impl KafkaLog {
     /// The group's metadata, if the group still counts on us.
     ///
     /// The broker checks member and generation only when they are given. A member that the group
-    /// threw out has neither, and its offsets would be taken without a question: the one hole in
-    /// the fence. librdkafka reads the metadata and marks an assignment as lost on one thread, so
-    /// whoever reads the metadata first and then sees no loss has metadata of a member. What is
-    /// left is a member whose rejoin was refused, which is not marked as a loss; its generation
-    /// tells.
+    /// threw out may have neither, and its offsets would be taken without a question. librdkafka
+    /// reads the metadata and marks an assignment as lost on one thread, so whoever reads the
+    /// metadata first and then sees no loss has metadata of a member. What is left is a member
+    /// whose rejoin was refused, which is not marked as a loss; its generation tells.
     fn group_metadata(&self) -> Result<ConsumerGroupMetadata, LogError> {
         let gone = || LogError::Abort("the group no longer counts on this member".to_owned());
         let metadata = self.consumer.group_metadata().ok_or_else(gone)?;
@@ -592,7 +591,7 @@ impl Log for KafkaLog {
         self.metadata
             .client()
             .fetch_cluster_id(self.settings.call_timeout)
-            .ok_or_else(|| unreachable_brokers(self.settings.servers(), None))
+            .ok_or_else(|| unreachable_brokers(self.settings.servers(), (None, "no answer".to_owned())))
     }
 }
 
@@ -608,7 +607,7 @@ fn partitions_of(
             Some(Code::TopicAuthorizationFailed) => {
                 LogError::Fatal(class::topic_permission("DESCRIBE", topic))
             }
-            _ => unreachable_brokers(servers, reason(client)),
+            _ => unreachable_brokers(servers, reason(client, &error)),
         })?;
     let found = metadata.topics().iter().find(|found| found.name() == topic);
     let Some(found) = found else { return Err(LogError::Fatal(class::missing(topic))) };
@@ -625,8 +624,9 @@ fn partitions_of(
     Ok(i32::try_from(found.partitions().len()).unwrap_or(i32::MAX))
 }
 
-/// Why a client without a group can't connect: its errors wait to be polled.
-fn reason(client: &BaseConsumer<ReaderContext>) -> Option<(Option<Code>, String)> {
+/// Why a client without a group can't connect: its errors wait to be polled, and say it better than
+/// the look-up that failed.
+fn reason(client: &BaseConsumer<ReaderContext>, failed: &KafkaError) -> (Option<Code>, String) {
     let error: &LastError = &client.context().last_error;
     let mut found = error.take();
     for _ in 0..20 {
@@ -638,11 +638,10 @@ fn reason(client: &BaseConsumer<ReaderContext>) -> Option<(Option<Code>, String)
             found = next.or(found);
         }
     }
-    found
+    found.unwrap_or_else(|| (failed.rdkafka_error_code(), failed.to_string()))
 }
 
-fn unreachable_brokers(servers: &str, reason: Option<(Option<Code>, String)>) -> LogError {
-    let (code, reason) = reason.unwrap_or((None, "no answer".to_owned()));
+fn unreachable_brokers(servers: &str, (code, reason): (Option<Code>, String)) -> LogError {
     match code {
         Some(Code::Authentication | Code::SaslAuthenticationFailed) => LogError::Fatal(format!(
             "the brokers at {servers} refuse our credentials ({reason}): check the sasl.* properties of kafka.client"
