@@ -53,7 +53,11 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let knowledge = knowledge(&loaded);
     if let Some(id) = &args.agreement {
         let known: Vec<&str> = knowledge.agreements.keys().map(String::as_str).collect();
-        anyhow::ensure!(knowledge.agreements.contains_key(id), "--for {id}: the agreements are {}", known.join(", "));
+        anyhow::ensure!(
+            knowledge.agreements.contains_key(id),
+            "--for {id}: the agreements are {}",
+            known.join(", ")
+        );
     }
     let now = args.now.unwrap_or_else(super::clock);
     let dossiers = if args.indicator == "-" {
@@ -120,7 +124,10 @@ fn from_state(folder: &Path, loaded: &Loaded, indicator: &Indicator) -> anyhow::
     let stage = folder.join(StageName::Assess.as_str());
     // One folder a lane: whichever of them holds the partition.
     let lanes = std::fs::read_dir(&stage).with_context(|| {
-        format!("there is no state of assess in {}: name it with --state, or ask the topic with --kafka", folder.display())
+        format!(
+            "there is no state of assess in {}: name it with --state, or ask the topic with --kafka",
+            folder.display()
+        )
     })?;
     let mut found = None;
     for lane in lanes {
@@ -135,12 +142,14 @@ fn from_state(folder: &Path, loaded: &Loaded, indicator: &Indicator) -> anyhow::
 fn from_kafka(loaded: &Loaded, indicator: &Indicator) -> anyhow::Result<Option<Vec<u8>>> {
     let key = indicator.key();
     let client = super::client(&loaded.checked);
-    let settings = KafkaSettings::new(client, format!("{}explain", loaded.checked.kafka.group_prefix), "", Vec::new());
+    let settings =
+        KafkaSettings::new(client, format!("{}explain", loaded.checked.kafka.group_prefix), "", Vec::new());
     let topic = &loaded.checked.topics.dossiers;
     let mut found = None;
-    kafka::read_partition(&settings, topic, |partitions| partition_of(key.as_bytes(), partitions), |record_key, value| {
-        if record_key == key.as_bytes() {
-            found = value;
+    let choose = |partitions| partition_of(key.as_bytes(), partitions);
+    kafka::read_partition(&settings, topic, choose, |record| {
+        if record.key.as_deref() == Some(key.as_bytes()) {
+            found = record.value;
         }
     })?;
     Ok(found)
@@ -157,8 +166,16 @@ fn explain(dossier: &Dossier, knowledge: &Knowledge, agreement: Option<&str>, no
         }
         let Some(agreement) = agreement.and_then(|id| knowledge.agreements.get(id)) else { continue };
         let mut cache = Cache::default();
-        let decision =
-            decide::decide(agreement, &knowledge.book, dossier, role, &knowledge.scorer, now, &mut cache, true);
+        let decision = decide::decide(
+            agreement,
+            &knowledge.book,
+            dossier,
+            role,
+            &knowledge.scorer,
+            now,
+            &mut cache,
+            true,
+        );
         text += &format!("for {}, to {}:\n", agreement.name(), agreement.recipient.id);
         for step in &decision.steps {
             let mark = if step.passed { "pass" } else { "FAIL" };

@@ -91,7 +91,8 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
 /// An export's line: a record with its topic, or an entry alone.
 fn line_of(line: &str) -> Record {
     export::read(line).unwrap_or_else(|_| {
-        let key = ledger::agreement_of(line.as_bytes()).map(String::into_bytes);
+        let entry: Option<serde_json::Value> = serde_json::from_str(line).ok();
+        let key = entry.and_then(|entry| Some(entry["agreement"]["id"].as_str()?.as_bytes().to_vec()));
         Record {
             topic: "ledger".into(),
             partition: 0,
@@ -110,7 +111,8 @@ struct Names {
 
 impl Names {
     fn is_ledger(&self, topic: &str) -> bool {
-        topic == "ledger" || self.ledger.as_deref().map_or_else(|| topic.ends_with(".ledger"), |name| name == topic)
+        topic == "ledger"
+            || self.ledger.as_deref().map_or_else(|| topic.ends_with(".ledger"), |name| name == topic)
     }
 
     fn is_audience(&self, record: &Record) -> bool {
@@ -135,12 +137,20 @@ fn verify(records: &[Placed], names: &Names, messages: bool) -> Verified {
     let sent: Vec<&Placed> = records.iter().filter(|placed| names.is_audience(&placed.record)).collect();
     // An export of the ledger alone has no messages to compare.
     if messages && !sent.is_empty() {
-        report.faults.extend(ledger::verify_messages(&report.told, sent.iter().map(|placed| message(placed))));
+        report
+            .faults
+            .extend(ledger::verify_messages(&report.told, sent.iter().map(|placed| message(placed))));
     }
     let mut text = String::new();
     for fault in &report.faults {
         let seq = fault.seq.map(|seq| format!(" entry {seq}")).unwrap_or_default();
-        text += &format!("{}: {}{seq}, {}: {}\n", fault.kind.as_str(), fault.agreement, fault.position, fault.text);
+        text += &format!(
+            "{}: {}{seq}, {}: {}\n",
+            fault.kind.as_str(),
+            fault.agreement,
+            fault.position,
+            fault.text
+        );
     }
     for (agreement, (seq, hash)) in &report.heads {
         text += &format!("{agreement}: {seq} entries, head {hash}\n");
@@ -157,7 +167,8 @@ fn verify(records: &[Placed], names: &Names, messages: bool) -> Verified {
 
 fn message(placed: &Placed) -> Message<'_> {
     let header = |name: &str| {
-        let value = placed.record.headers.iter().find(|(held, _)| held == name).map(|(_, value)| value.as_slice());
+        let value =
+            placed.record.headers.iter().find(|(held, _)| held == name).map(|(_, value)| value.as_slice());
         std::str::from_utf8(value.unwrap_or_default()).unwrap_or_default()
     };
     Message {

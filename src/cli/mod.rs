@@ -4,10 +4,16 @@
 
 mod check;
 mod enrich;
+mod explain;
 mod export;
+mod ledger;
+mod run;
 mod schema;
+mod signals;
 mod topics;
+mod watch;
 
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::io::Write;
 use std::path::Path;
@@ -15,7 +21,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
-use crate::config::{self, Loaded};
+use crate::config::{self, Checked, Loaded, Secret};
 use crate::diag::{Finding, Findings, Severity};
 use crate::sighting::Timestamp;
 
@@ -33,7 +39,10 @@ struct Cli {
 #[derive(Debug, clap::Subcommand)]
 enum Command {
     Check(check::Args),
+    Run(run::Args),
     Enrich(enrich::Args),
+    Explain(explain::Args),
+    Ledger(ledger::Args),
     Topics(topics::Args),
     Schema(schema::Args),
 }
@@ -53,7 +62,10 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> anyhow::Result<ExitCode>
     };
     match cli.command {
         Command::Check(args) => check::run(&args),
+        Command::Run(args) => run::run(&args),
         Command::Enrich(args) => enrich::run(&args),
+        Command::Explain(args) => explain::run(&args),
+        Command::Ledger(args) => ledger::run(&args),
         Command::Topics(args) => topics::run(&args),
         Command::Schema(args) => schema::run(&args),
     }
@@ -87,6 +99,27 @@ fn summary(findings: &Findings) -> String {
         .flatten()
         .collect();
     if counts.is_empty() { "no findings".to_owned() } else { counts.join(", ") }
+}
+
+/// librdkafka's properties of every client, secrets revealed.
+fn client(checked: &Checked) -> BTreeMap<String, String> {
+    revealed(&checked.kafka.client)
+}
+
+fn revealed(properties: &BTreeMap<String, Secret>) -> BTreeMap<String, String> {
+    properties.iter().map(|(name, value)| (name.clone(), value.reveal().to_owned())).collect()
+}
+
+/// Logs to standard error, as JSON where nobody looks at it; `RUST_LOG` says how much.
+fn start_logging() {
+    let filter = tracing_subscriber::EnvFilter::try_from_default_env()
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info,librdkafka=warn,rdkafka=warn"));
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    if std::io::IsTerminal::is_terminal(&std::io::stderr()) {
+        builder.init();
+    } else {
+        builder.json().init();
+    }
 }
 
 /// The time, as the computer's clock has it.

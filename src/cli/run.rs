@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, mpsc};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering};
+use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
 use anyhow::Context;
@@ -13,14 +13,17 @@ use tracing::{error, info, warn};
 
 use super::watch;
 use crate::ask::Asker;
-use crate::config::{Checked, Loaded, StageName, Stages};
+use crate::config::{Checked, Loaded, StageName, Stages, topics};
 use crate::diag::Findings;
-use crate::serve::{Health, Metrics, Serve};
-use crate::sighting::Timestamp;
-use crate::sighting::time::HOUR;
+use crate::serve::metrics::KnownStage;
+use crate::serve::metrics::{LaneReport, Transaction};
+use crate::serve::{Health, Known, Metrics, Serve};
+use crate::share::decide::CLAUSES;
+use crate::sighting::time::{HOUR, SECOND};
+use crate::sighting::{Reason, Timestamp};
 use crate::stage::Stop;
 use crate::stream::BrakeSettings;
-use crate::stream::kafka::{KafkaLog, KafkaSettings};
+use crate::stream::kafka::{KafkaLog, KafkaSettings, admin};
 use crate::stream::lane::Lane;
 use crate::stream::log::{Log, LogError};
 use crate::stream::runner::{Note, Runner, Settings};
@@ -34,7 +37,7 @@ pub(super) struct Args {
     #[arg(long, value_name = "FILE")]
     pipeline: PathBuf,
     /// Runs this stage alone; may be given more than once. Default: all four.
-    #[arg(long, value_enum)]
+    #[arg(long, value_name = "STAGE", value_parser = stage_name)]
     stage: Vec<StageName>,
     /// Lanes a stage: each is a thread with a consumer and a producer of its own. More lanes than
     /// partitions stand idle.
@@ -49,8 +52,15 @@ pub(super) struct Args {
     now: Option<Timestamp>,
 }
 
+fn stage_name(text: &str) -> Result<StageName, String> {
+    let known = StageName::ALL.map(StageName::as_str).join(", ");
+    StageName::ALL.into_iter().find(|stage| stage.as_str() == text).ok_or(format!("the stages are {known}"))
+}
+
 /// How long a lane may go without a turn before the process counts as stuck.
 const STUCK_AFTER: Duration = Duration::from_secs(300);
+/// How often lag and the like are shown, in milliseconds.
+const SHOWN_EVERY: i64 = SECOND;
 /// Bound of one partition's state on disk.
 const VIEW_BYTES: usize = 64 << 30;
 
@@ -68,17 +78,17 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     info!(pipeline = loaded.checked.name, instance, version = env!("CARGO_PKG_VERSION"), "starting");
 
     let registry = Registry::new();
-    let metrics = Arc::new(Metrics::register(&registry, &labels(&loaded))?);
-    let health = Arc::new(Health::new(STUCK_AFTER));
-    let serve = Serve::start(loaded.checked.listen, health.clone(), registry)
-        .with_context(|| format!("serve.listen {}", loaded.checked.listen))?;
-    info!(address = %serve.addr(), "metrics and health are served");
-
     let stages = Stages::new(&loaded);
-    metrics.reference(&loaded.enrichers, super::clock());
+    let metrics = Arc::new(Metrics::register(&registry, &known(&loaded, &stages, &chosen))?);
+    let health = Arc::new(Health::new(STUCK_AFTER, Box::new(|| super::clock().0)));
+    let serve = Serve::start(loaded.checked.listen, health.clone(), registry)?;
+    info!(address = %serve.addr, "metrics and health are served");
+    compare_topics(&loaded.checked)?;
+    watch::show_builds(&loaded, &metrics);
     let process = Arc::new(Process {
         draining: AtomicBool::new(false),
-        released: serve.released(),
+        releases: AtomicUsize::new(0),
+        connecting: AtomicUsize::new(chosen.len() * usize::from(args.lanes)),
         fixed: args.now,
         metrics: metrics.clone(),
         health: health.clone(),
@@ -109,7 +119,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     }
     drop(ended);
     let watcher = watch::start(args.pipeline.clone(), &loaded, stages.knowledge.clone(), metrics)?;
-    let outcome = wait(&process, &health, &endings)?;
+    let outcome = wait(&process, &endings, &watcher)?;
     watcher.stop();
     for thread in threads {
         if thread.join().is_err() {
@@ -123,8 +133,10 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
 /// What all lanes of the process share.
 struct Process {
     draining: AtomicBool,
-    /// Topics whose brake somebody commanded to release, by stage thread.
-    released: Arc<Mutex<Vec<String>>>,
+    /// How often somebody commanded to let braked topics go on.
+    releases: AtomicUsize,
+    /// Lanes that are not connected yet.
+    connecting: AtomicUsize,
     fixed: Option<Timestamp>,
     metrics: Arc<Metrics>,
     health: Arc<Health>,
@@ -141,27 +153,51 @@ struct Plan {
 /// Waits for a signal or for a lane that ends by itself, then lets all lanes end.
 fn wait(
     process: &Process,
-    health: &Health,
     endings: &mpsc::Receiver<(String, Result<(), Stop>)>,
+    watcher: &watch::Watch,
 ) -> anyhow::Result<ExitCode> {
-    let signalled = super::signals()?;
+    let signals = super::signals::listen()?;
     let mut outcome = ExitCode::SUCCESS;
     loop {
-        if signalled.load(Ordering::Relaxed) && !process.draining.swap(true, Ordering::Relaxed) {
+        if signals.stop() && !process.draining.swap(true, Ordering::Relaxed) {
             info!("asked to stop: ending what is under way");
-            health.drain();
+            process.health.drain();
+        }
+        if signals.reload() {
+            info!("asked to look at all files, and to let braked topics go on");
+            watcher.look_now();
+            process.releases.fetch_add(1, Ordering::Relaxed);
         }
         match endings.recv_timeout(Duration::from_millis(100)) {
             Ok((_, Ok(()))) | Err(mpsc::RecvTimeoutError::Timeout) => {}
             Ok((lane, Err(stop))) => {
                 error!(lane, code = stop.code, "{}", stop.text);
                 outcome = ExitCode::FAILURE;
-                health.fail(stop.code);
+                process.health.fail(stop.code);
                 process.draining.store(true, Ordering::Relaxed);
             }
             Err(mpsc::RecvTimeoutError::Disconnected) => return Ok(outcome),
         }
     }
+}
+
+/// Refuses topics that would break keyed state, or stall on a large record. Where the brokers do not
+/// answer yet the lanes wait for them, and look at what matters most themselves.
+fn compare_topics(checked: &Checked) -> anyhow::Result<()> {
+    let wanted = super::topics::ours(&topics(checked));
+    let names: Vec<&str> = wanted.iter().map(|spec| spec.name.as_str()).collect();
+    match admin::describe_topics(&super::client(checked), &names) {
+        Ok(present) => {
+            let wrong: Vec<String> = wanted
+                .iter()
+                .filter_map(|spec| Some(admin::compare(spec, present.get(&spec.name)?)))
+                .flatten()
+                .collect();
+            anyhow::ensure!(wrong.is_empty(), "the topics will not do:\n  {}", wrong.join("\n  "));
+        }
+        Err(err) => warn!("the topics' settings cannot be compared with what the pipeline needs: {err}"),
+    }
+    Ok(())
 }
 
 /// One lane, from its connection to its end.
@@ -174,7 +210,10 @@ fn lane(plan: &Plan, stages: &Stages, checked: &Checked, process: &Process) -> R
         consumer: super::revealed(&checked.kafka.consumer),
         producer: super::revealed(&checked.kafka.producer),
         outputs: outputs.clone(),
-        transaction_timeout: Duration::from_millis(u64::try_from(checked.kafka.transaction_timeout).unwrap_or(20_000)),
+        transaction_timeout: Duration::from_millis(
+            u64::try_from(checked.kafka.transaction_timeout).unwrap_or(20_000),
+        ),
+        largest_written: checked.kafka.largest_written,
         ..KafkaSettings::new(
             super::client(checked),
             format!("{}{}", checked.kafka.group_prefix, plan.stage.as_str()),
@@ -182,7 +221,13 @@ fn lane(plan: &Plan, stages: &Stages, checked: &Checked, process: &Process) -> R
             inputs.clone(),
         )
     };
-    let Some(mut log) = connect(&settings, plan, process)? else { return Ok(()) };
+    let beat = Arc::new(AtomicI64::new(super::clock().0));
+    process.health.add_lane(&plan.name, beat.clone());
+    let Some(mut log) = connect(&settings, plan, process, &beat)? else { return Ok(()) };
+    if process.connecting.fetch_sub(1, Ordering::Relaxed) == 1 {
+        process.health.start();
+    }
+    let stats = log.stats();
     let fatal = |error: LogError| Stop { code: "log-failed", text: error.to_string() };
     let mut partitions = BTreeMap::new();
     for topic in inputs.iter().chain(&outputs) {
@@ -225,39 +270,70 @@ fn lane(plan: &Plan, stages: &Stages, checked: &Checked, process: &Process) -> R
     let mut lane = Lane::new(Runner::new(step, settings, views, partitions), log);
     let stage = plan.stage.as_str();
     let mut began = super::clock();
+    let mut shown = began;
     let mut noted = |note: Note| {
-        let at = super::clock();
         note_to_log(stage, &plan.name, &note);
-        process.metrics.note(stage, &note, at.since(began));
-        if let Note::Active(_) = note {
-            process.health.started(&plan.name);
-        }
-        began = at;
+        began = note_to_metrics(stage, &note, &process.metrics, began);
     };
-    let clock = super::clock;
-    let alive = |_: Timestamp| process.health.beat(&plan.name, super::clock());
-    let released = || std::mem::take(&mut *process.released.lock().unwrap_or_else(std::sync::PoisonError::into_inner));
-    let result = thread::turn(
+    let alive = |_: Timestamp| beat.store(super::clock().0, Ordering::Relaxed);
+    let mut heard = 0;
+    let mut each_turn = |unwritten: usize| {
+        let now = super::clock();
+        if now.since(shown) >= SHOWN_EVERY {
+            shown = now;
+            process.metrics.lane(&plan.name, stage, &LaneReport::from(&*stats), now.0);
+            process.metrics.view_entries(stage, unwritten);
+        }
+        let releases = process.releases.load(Ordering::Relaxed);
+        std::mem::replace(&mut heard, releases) != releases
+    };
+    thread::turn(
         &mut lane,
         records,
         &mut Surroundings {
-            clock: &clock,
+            clock: &super::clock,
             draining: &process.draining,
             asker: &Asker::Silent,
             noted: &mut noted,
             alive: &alive,
-            released: &released,
+            each_turn: &mut each_turn,
         },
-    );
-    process.health.gone(&plan.name);
-    result
+    )
+}
+
+/// Counts what happened; the time from which the next transaction is measured.
+fn note_to_metrics(stage: &str, note: &Note, metrics: &Metrics, began: Timestamp) -> Timestamp {
+    let at = super::clock();
+    let took = Duration::from_millis(u64::try_from(at.since(began)).unwrap_or(0));
+    match note {
+        Note::Began => {}
+        Note::Committed { records, counts, .. } => {
+            for count in counts {
+                metrics.count(count, stage);
+            }
+            metrics.transaction(stage, Transaction::Committed, *records, took, at.0);
+        }
+        Note::Aborted(_) => metrics.transaction(stage, Transaction::Aborted, 0, took, at.0),
+        Note::Unknown => metrics.transaction(stage, Transaction::Unknown, 0, took, at.0),
+        Note::Braked { topic, stopped } => metrics.brake(topic, *stopped),
+        Note::Restored { took } => {
+            metrics.restored(stage, Duration::from_millis(u64::try_from(*took).unwrap_or(0)))
+        }
+        Note::Active(_) | Note::Gone(_) => {}
+    }
+    at
 }
 
 /// Connects, and goes on trying while the brokers are away. None when asked to stop meanwhile.
-fn connect(settings: &KafkaSettings, plan: &Plan, process: &Process) -> Result<Option<KafkaLog>, Stop> {
+fn connect(
+    settings: &KafkaSettings,
+    plan: &Plan,
+    process: &Process,
+    beat: &AtomicI64,
+) -> Result<Option<KafkaLog>, Stop> {
     let mut wait = Duration::from_millis(500);
     loop {
-        process.health.beat(&plan.name, super::clock());
+        beat.store(super::clock().0, Ordering::Relaxed);
         if process.draining.load(Ordering::Relaxed) {
             return Ok(None);
         }
@@ -269,14 +345,16 @@ fn connect(settings: &KafkaSettings, plan: &Plan, process: &Process) -> Result<O
                 wait = (wait * 2).min(Duration::from_secs(10));
             }
             Err(LogError::Fenced(text)) => return Err(Stop { code: "fenced", text }),
-            Err(LogError::Fatal(text) | LogError::Abort(text)) => return Err(Stop { code: "log-failed", text }),
+            Err(LogError::Fatal(text) | LogError::Abort(text)) => {
+                return Err(Stop { code: "log-failed", text });
+            }
         }
     }
 }
 
 fn note_to_log(stage: &str, lane: &str, note: &Note) {
     match note {
-        Note::Committed { .. } => {}
+        Note::Committed { .. } | Note::Began | Note::Restored { .. } => {}
         Note::Aborted(why) => warn!(stage, lane, why, "a batch was aborted and is done again"),
         Note::Unknown => warn!(stage, lane, "nobody knows whether a batch was committed: asking the log"),
         Note::Active(list) => info!(stage, lane, partitions = %shown(list), "restored and active"),
@@ -298,13 +376,34 @@ fn hostname() -> anyhow::Result<String> {
     Ok(name.trim().to_owned())
 }
 
-/// The label values that metrics start with, so that no first error is missed.
-fn labels(loaded: &Loaded) -> crate::serve::Labels {
-    crate::serve::Labels {
-        stages: StageName::ALL.iter().map(|stage| stage.as_str().to_owned()).collect(),
-        raw_topics: loaded.checked.intakes.iter().map(|intake| intake.topic.to_string()).collect(),
-        reporters: loaded.checked.reporters.keys().cloned().collect(),
-        enrichers: loaded.enrichers.iter().map(|one| one.name().to_owned()).collect(),
-        agreements: loaded.checked.agreements.iter().map(|one| one.id.clone()).collect(),
+/// What labels may be, so that every series is there from the start.
+fn known(loaded: &Loaded, stages: &Stages, chosen: &[StageName]) -> Known {
+    let checked = &loaded.checked;
+    let text = |topic: &Arc<str>| topic.to_string();
+    let outputs: Vec<String> = checked
+        .topics
+        .all()
+        .map(text)
+        .chain(checked.agreements.iter().map(|agreement| agreement.topic.clone()))
+        .collect();
+    let stage = |name: &StageName| KnownStage {
+        name: name.as_str().to_owned(),
+        inputs: stages.step(*name).inputs().iter().map(text).collect(),
+        outputs: outputs.clone(),
+    };
+    let enrichers: Vec<String> = loaded.enrichers.iter().map(|one| one.name().to_owned()).collect();
+    Known {
+        stages: chosen.iter().map(stage).collect(),
+        reasons: Reason::ALL
+            .iter()
+            .map(|reason| reason.name().to_owned())
+            .chain(["not-ours".to_owned()])
+            .collect(),
+        sources: enrichers.iter().cloned().chain(["pipeline".to_owned()]).collect(),
+        enrichers,
+        agreements: checked.agreements.iter().map(|one| one.id.clone()).collect(),
+        outcomes: ["disclosed", "refused", "stopped"].map(str::to_owned).to_vec(),
+        clauses: CLAUSES.iter().map(|clause| (*clause).to_owned()).collect(),
+        reporters: checked.reporters.keys().cloned().collect(),
     }
 }

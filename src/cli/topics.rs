@@ -4,8 +4,9 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use super::{USAGE, load, print, print_findings};
-use crate::config::{Kafka, TopicSpec, topics};
+use crate::config::{Checked, Kafka, TopicSpec, topics};
 use crate::diag::Findings;
+use crate::stream::kafka::admin;
 
 /// Print the topics that a pipeline needs, or create those that are ours.
 ///
@@ -42,24 +43,47 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let Some(loaded) = loaded else { return Ok(ExitCode::from(USAGE)) };
     let specs = topics(&loaded.checked);
     if args.create {
-        create(&loaded.checked.kafka, &specs)?;
-    } else {
-        print(&match args.format {
-            Format::Kafka => kafka(&loaded.checked.kafka, &specs),
-            Format::Strimzi => strimzi(&args.cluster, &specs),
-        })?;
+        return create(&loaded.checked, &specs);
     }
+    print(&match args.format {
+        Format::Kafka => kafka(&loaded.checked.kafka, &specs),
+        Format::Strimzi => strimzi(&args.cluster, &specs),
+    })?;
     Ok(ExitCode::SUCCESS)
 }
 
-/// Creates the topics that are ours.
-///
-/// MERGE: `crate::stream::kafka::create_topics` belongs here, with the client's properties revealed and
-/// each of these as its own `TopicSpec` (name, partitions, replication, settings).
-fn create(kafka: &Kafka, specs: &[TopicSpec]) -> anyhow::Result<()> {
-    let ours = specs.iter().filter(|spec| spec.is_ours).count();
-    let replication = kafka.replication;
-    anyhow::bail!("cannot create {ours} topics on {replication} brokers yet: run the printed commands")
+/// The topics that are ours, as Kafka's client has them.
+pub(super) fn ours(specs: &[TopicSpec]) -> Vec<admin::TopicSpec> {
+    let one = |spec: &TopicSpec| {
+        Some(admin::TopicSpec {
+            name: spec.name.to_string(),
+            partitions: spec.partitions?,
+            replication: i32::from(spec.replication),
+            configs: spec.settings().into_iter().map(|(name, value)| (name.to_owned(), value)).collect(),
+        })
+    };
+    specs.iter().filter(|spec| spec.is_ours).filter_map(one).collect()
+}
+
+/// Creates the topics that are ours and not there yet, and compares those that are.
+fn create(checked: &Checked, specs: &[TopicSpec]) -> anyhow::Result<ExitCode> {
+    let client = super::client(checked);
+    let wanted = ours(specs);
+    let made = admin::create_topics(&client, &wanted)?;
+    let names: Vec<&str> = wanted.iter().map(|spec| spec.name.as_str()).collect();
+    let present = admin::describe_topics(&client, &names)?;
+    let mut wrong = Vec::new();
+    for spec in &wanted {
+        let is_new = made.contains(&spec.name);
+        print(&format!("{} {}\n", if is_new { "made   " } else { "present" }, spec.name))?;
+        if let Some(existing) = present.get(&spec.name) {
+            wrong.extend(admin::compare(spec, existing));
+        }
+    }
+    if wrong.is_empty() {
+        return Ok(ExitCode::SUCCESS);
+    }
+    anyhow::bail!("what is there will not do:\n  {}", wrong.join("\n  "))
 }
 
 /// One shell command a topic.

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Sender, channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, SystemTime};
@@ -22,14 +23,22 @@ const EVERY: Duration = Duration::from_secs(5);
 
 /// A running watch.
 pub(super) struct Watch {
-    stop: Sender<()>,
+    wake: Sender<()>,
+    ending: Arc<AtomicBool>,
     thread: JoinHandle<()>,
 }
 
 impl Watch {
+    /// Looks at all files now.
+    pub(super) fn look_now(&self) {
+        // A watcher that ended has said why.
+        drop(self.wake.send(()));
+    }
+
     /// Ends it.
     pub(super) fn stop(self) {
-        drop(self.stop);
+        self.ending.store(true, Ordering::Relaxed);
+        drop(self.wake);
         if self.thread.join().is_err() {
             error!("the watcher of files panicked");
         }
@@ -49,26 +58,43 @@ fn look_at(loaded: &Loaded) -> BTreeMap<PathBuf, Look> {
 }
 
 /// Starts watching the files of a pipeline.
-pub(super) fn start(pipeline: PathBuf, loaded: &Loaded, shared: Shared, metrics: Arc<Metrics>) -> anyhow::Result<Watch> {
+pub(super) fn start(
+    pipeline: PathBuf,
+    loaded: &Loaded,
+    shared: Shared,
+    metrics: Arc<Metrics>,
+) -> anyhow::Result<Watch> {
     let mut seen = look_at(loaded);
-    let (stop, stopped) = channel::<()>();
+    let (wake, woken) = channel::<()>();
+    let ending = Arc::new(AtomicBool::new(false));
+    let ends = ending.clone();
     let thread = std::thread::Builder::new()
         .name("watch".to_owned())
         .spawn(move || {
-            while let Err(std::sync::mpsc::RecvTimeoutError::Timeout) = stopped.recv_timeout(EVERY) {
-                let now: BTreeMap<PathBuf, Look> = seen.keys().map(|path| (path.clone(), look(path))).collect();
-                if now == seen {
+            loop {
+                let told = woken.recv_timeout(EVERY).is_ok();
+                if ends.load(Ordering::Relaxed) {
+                    return;
+                }
+                let now: BTreeMap<PathBuf, Look> =
+                    seen.keys().map(|path| (path.clone(), look(path))).collect();
+                if now == seen && !told {
                     continue;
                 }
                 // Looked at once before it was read: what changes meanwhile is seen the next time.
                 seen = now;
                 if let Some(loaded) = reload(&pipeline, &shared, &metrics) {
-                    seen.extend(look_at(&loaded).into_iter().filter(|(path, _)| !seen.contains_key(path)).collect::<Vec<_>>());
+                    seen.extend(
+                        look_at(&loaded)
+                            .into_iter()
+                            .filter(|(path, _)| !seen.contains_key(path))
+                            .collect::<Vec<_>>(),
+                    );
                 }
             }
         })
         .context("starting the watcher of files")?;
-    Ok(Watch { stop, thread })
+    Ok(Watch { wake, ending, thread })
 }
 
 /// Loads everything anew; swaps it if it is good.
@@ -77,7 +103,7 @@ fn reload(pipeline: &Path, shared: &Shared, metrics: &Metrics) -> Option<Loaded>
     let loaded = super::load(pipeline, &mut findings);
     let Some(loaded) = loaded else {
         error!("a file changed and what it says is wrong; the old one is kept:\n{}", findings.render());
-        metrics.reloaded("pipeline", false, super::clock());
+        metrics.reference("pipeline", Err(()), super::clock().0);
         return None;
     };
     if !findings.is_empty() {
@@ -87,16 +113,25 @@ fn reload(pipeline: &Path, shared: &Shared, metrics: &Metrics) -> Option<Loaded>
     let mut enrichers = loaded.enrichers.clone();
     for new in &mut enrichers {
         let Some(old) = held.enrichers.iter().find(|old| old.name() == new.name()) else { continue };
-        if let Err(err) = replace_check(old.as_ref(), new.as_ref(), super::clock()) {
+        if let Err(err) = replace_check(&old.loaded(), &new.loaded(), super::clock()) {
             error!(source = new.name(), "new data is refused, the old is kept: {err}");
-            metrics.reloaded(new.name(), false, super::clock());
+            metrics.reference(new.name(), Err(()), super::clock().0);
             *new = old.clone();
         }
     }
     let loaded = Loaded { enrichers, ..loaded };
     shared.store(Arc::new(knowledge(&loaded)));
     info!("files changed: loaded, checked and swapped");
-    metrics.reloaded("pipeline", true, super::clock());
-    metrics.reference(&loaded.enrichers, super::clock());
+    show_builds(&loaded, metrics);
     Some(loaded)
+}
+
+/// Shows which data is in use, and how old it is.
+pub(super) fn show_builds(loaded: &Loaded, metrics: &Metrics) {
+    let now = super::clock().0;
+    metrics.reference("pipeline", Ok(None), now);
+    for enricher in &loaded.enrichers {
+        let oldest = enricher.loaded().iter().filter_map(|file| file.built).min();
+        metrics.reference(enricher.name(), Ok(oldest.map(|at| at.0)), now);
+    }
 }

@@ -212,7 +212,7 @@ impl Assess {
         for enricher in stale {
             let finding = enricher.finding(&dossier.indicator, answers, now);
             let label = format!("{} {}", enricher.name(), status_name(finding.status));
-            made.counts.push(Count { what: "lookups", label, n: 1 });
+            made.counts.push(Count { what: "enrich", label, n: 1 });
             let before = dossier.retries.iter().position(|retry| retry.source == enricher.name());
             let attempts = before.map_or(0, |at| dossier.retries.remove(at).attempts);
             if finding.status == Status::Unknown {
@@ -271,7 +271,6 @@ impl Assess {
             };
             let value = lead_json::lead(&lead_id(&key, role), version, &lead);
             made.outputs.push(self.lead_output(&key, role, partition, Some(value)));
-            made.counts.push(Count { what: "leads", label: lead.score.verdict.as_str().to_owned(), n: 1 });
         }
     }
 
@@ -349,11 +348,8 @@ impl Assess {
         let (next, wake) = match decision.outcome {
             Outcome::Refused { clause, step, retry_at } => {
                 if held.refused.as_deref() != Some(clause) {
-                    made.counts.push(Count {
-                        what: "refused",
-                        label: format!("{} {clause}", agreement.id),
-                        n: 1,
-                    });
+                    let label = format!("{} refused {clause}", agreement.id);
+                    made.counts.push(Count { what: "disclosures", label, n: 1 });
                 }
                 // While an agreement is not in force its recipient may lose what it had; when it is
                 // again, everything is told anew.
@@ -371,7 +367,8 @@ impl Assess {
                 } else {
                     let version = held.version + 1;
                     made.outputs.push(self.disclosure(knowledge, dossier, agreement, version, &release, now));
-                    made.counts.push(Count { what: "disclosed", label: agreement.id.clone(), n: 1 });
+                    let label = format!("{} disclosed", agreement.id);
+                    made.counts.push(Count { what: "disclosures", label, n: 1 });
                     let next = Disclosed {
                         version,
                         digest: release.facts,
@@ -516,7 +513,6 @@ impl Assess {
             match dossier::fold(&mut dossier, sighting, marking) {
                 Folded::Counted => {
                     counted = true;
-                    made.counts.push(Count { what: "folded", label: sighting.reporter.clone(), n: 1 });
                 }
                 Folded::Repeat => {
                     made.counts.push(Count { what: "repeats", label: sighting.reporter.clone(), n: 1 });
@@ -527,7 +523,6 @@ impl Assess {
             if held.is_some() {
                 self.write_leads(knowledge, &mut dossier, work.partition, now, made);
                 state.put(key, None);
-                made.counts.push(Count { what: "expired", label: String::new(), n: 1 });
             }
             return Ok(());
         }

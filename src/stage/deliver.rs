@@ -37,7 +37,7 @@ impl Deliver {
         Self { topics, knowledge }
     }
 
-    fn deliver(&self, outbox: Outbox, audiences: &BTreeSet<&str>, now: Timestamp) -> (Output, Count) {
+    fn deliver(&self, outbox: Outbox, audiences: &BTreeSet<&str>, now: Timestamp) -> (Output, Option<Count>) {
         let knowledge = self.knowledge.load();
         let reason = match knowledge.agreements.get(&outbox.agreement) {
             None => Some("agreement-unknown"),
@@ -47,10 +47,7 @@ impl Deliver {
         let reason =
             reason.or((!audiences.contains(outbox.message.topic.as_str())).then_some("topic-unknown"));
         let Some(reason) = reason else {
-            return (
-                outbox.message.into_output(),
-                Count { what: "delivered", label: outbox.agreement, n: 1 },
-            );
+            return (outbox.message.into_output(), None);
         };
         let stop =
             Disclosure::Stop(Stopped { seq: outbox.seq, entry: outbox.entry, reason: reason.to_owned() });
@@ -61,7 +58,8 @@ impl Deliver {
             value: Some(to_json(&stop)),
             headers: Vec::new(),
         };
-        (output, Count { what: "stopped", label: outbox.agreement, n: 1 })
+        let label = format!("{} stopped {reason}", outbox.agreement);
+        (output, Some(Count { what: "disclosures", label, n: 1 }))
     }
 }
 
@@ -84,7 +82,7 @@ impl Step for Deliver {
                 Ok(outbox) => {
                     let (output, count) = self.deliver(outbox, &audiences, now);
                     made.outputs.push(output);
-                    made.counts.push(count);
+                    made.counts.extend(count);
                 }
                 Err(err) => {
                     let text = format!("not an outbox record of ours: {err}");

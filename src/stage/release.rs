@@ -58,7 +58,6 @@ impl Release {
             })?,
             None => Chain::default(),
         };
-        let stopped = matches!(kind, Kind::Stopped { .. });
         let entry = ledger::append(&mut chain, kind, draft, now);
         state.put(agreement.as_bytes(), Some(chain.encode()));
         made.outputs.push(Output {
@@ -68,8 +67,7 @@ impl Release {
             value: Some(entry),
             headers: Vec::new(),
         });
-        let what = if stopped { "entries-stopped" } else { "entries-disclosed" };
-        made.counts.push(Count { what, label: agreement.to_owned(), n: 1 });
+        made.counts.push(Count { what: "ledger-entries", label: agreement.to_owned(), n: 1 });
         Ok(chain.seq)
     }
 

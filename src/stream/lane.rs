@@ -58,9 +58,9 @@ impl<L: Log> Lane<L> {
         self.tell(Event::Answers(answers), now);
     }
 
-    /// Lets a topic go on that the brake stopped.
-    pub fn release_brake(&mut self, topic: &str) {
-        let actions = self.runner.release_brake(topic);
+    /// Lets the topics go on that a brake stopped.
+    pub fn release_brakes(&mut self) {
+        let actions = self.runner.release_brakes();
         self.queue.extend(actions);
     }
 

@@ -127,6 +127,13 @@ pub enum Action {
 /// What a shell may count or log.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Note {
+    /// A transaction begins.
+    Began,
+    /// The state of a partition is restored.
+    Restored {
+        /// Milliseconds since it was assigned.
+        took: i64,
+    },
     /// A batch was committed.
     Committed {
         /// Records taken in.
@@ -170,6 +177,7 @@ enum Phase {
 
 struct Part {
     phase: Phase,
+    assigned_at: Timestamp,
     /// The first offset that is not committed.
     next: i64,
     buffer: VecDeque<Record>,
@@ -295,10 +303,14 @@ impl Runner {
         batch.into_iter().chain(asked).chain(restoring).min().unwrap_or(100).clamp(0, 100)
     }
 
-    /// Lets a topic go on that the brake stopped.
-    pub fn release_brake(&mut self, topic: &str) -> Vec<Action> {
-        let was_stopped = self.brakes.get_mut(topic).is_some_and(Brake::release);
-        if was_stopped { self.brake_actions(topic, false) } else { Vec::new() }
+    /// Lets the topics go on that a brake stopped.
+    pub fn release_brakes(&mut self) -> Vec<Action> {
+        let stopped: Vec<String> = self
+            .brakes
+            .iter_mut()
+            .filter_map(|(topic, brake)| brake.release().then(|| topic.clone()))
+            .collect();
+        stopped.iter().flat_map(|topic| self.brake_actions(topic, false)).collect()
     }
 
     /// One turn.
@@ -309,9 +321,9 @@ impl Runner {
         match event {
             Event::Idle => self.go_on(now),
             Event::Polled(polled) => self.polled(polled, now),
-            Event::StableCommitted(offsets) => self.offsets_known(offsets),
+            Event::StableCommitted(offsets) => self.offsets_known(offsets, now),
             Event::ViewBounds(input, start, end) => self.bounds_known(&input, start, end, now),
-            Event::ViewRead(input, from, read) => self.view_read(&input, from, read),
+            Event::ViewRead(input, from, read) => self.view_read(&input, from, read, now),
             Event::Answers(new) => {
                 if let Doing::Asking { asked, answers, .. } = &mut self.doing {
                     answers.extend(new.into_iter().filter(|(question, _)| asked.contains(question)));
@@ -353,7 +365,7 @@ impl Runner {
                     for tp in &tps {
                         self.parts.insert(
                             tp.clone(),
-                            Part { phase: Phase::Offset, next: 0, buffer: VecDeque::new() },
+                            Part { phase: Phase::Offset, assigned_at: now, next: 0, buffer: VecDeque::new() },
                         );
                     }
                     actions.push(Action::StableCommitted(tps));
@@ -390,7 +402,7 @@ impl Runner {
         }
     }
 
-    fn offsets_known(&mut self, offsets: Vec<(Tp, i64)>) -> Vec<Action> {
+    fn offsets_known(&mut self, offsets: Vec<(Tp, i64)>, now: Timestamp) -> Vec<Action> {
         let mut actions = Vec::new();
         for (tp, offset) in offsets {
             let Some(part) = self.parts.get_mut(&tp) else { continue };
@@ -404,7 +416,7 @@ impl Runner {
                 let state = Tp { topic, partition: tp.partition };
                 actions.push(Action::ViewBounds { input: tp, state });
             } else {
-                actions.extend(self.activate(&tp));
+                actions.extend(self.activate(&tp, now));
             }
         }
         actions
@@ -440,7 +452,11 @@ impl Runner {
                 view.reached(start);
                 part.phase = Phase::Reading(end);
                 let reached = view.offset();
-                if reached >= end { self.activate(input) } else { vec![self.read_on(input, topic, reached)] }
+                if reached >= end {
+                    self.activate(input, now)
+                } else {
+                    vec![self.read_on(input, topic, reached)]
+                }
             }
             Phase::Offset | Phase::Reading(_) => Vec::new(),
         }
@@ -450,7 +466,7 @@ impl Runner {
         Action::ReadView { input: input.clone(), state: Tp { topic, partition: input.partition }, from }
     }
 
-    fn view_read(&mut self, input: &Tp, from: i64, read: ViewRead) -> Vec<Action> {
+    fn view_read(&mut self, input: &Tp, from: i64, read: ViewRead, now: Timestamp) -> Vec<Action> {
         let Some(Part { phase: Phase::Reading(end), .. }) = self.parts.get(input) else { return Vec::new() };
         let end = *end;
         let Some(view) = self.state.get_mut(&input.partition) else { return Vec::new() };
@@ -464,16 +480,20 @@ impl Runner {
         }
         view.reached(read.position);
         // The rest is read in a later turn, so that polling goes on in between.
-        if read.position >= end { self.activate(input) } else { Vec::new() }
+        if read.position >= end { self.activate(input, now) } else { Vec::new() }
     }
 
-    fn activate(&mut self, tp: &Tp) -> Vec<Action> {
+    fn activate(&mut self, tp: &Tp, now: Timestamp) -> Vec<Action> {
         let Some(part) = self.parts.get_mut(tp) else { return Vec::new() };
         part.phase = Phase::Active;
+        let took = now.since(part.assigned_at);
         let mut actions = vec![Action::Seek(tp.clone(), part.next)];
         let stopped = self.brakes.get(&*tp.topic).is_some_and(Brake::is_stopped);
         if !stopped && !self.full {
             actions.push(Action::Resume(vec![tp.clone()]));
+        }
+        if self.step.state_topic().is_some() {
+            actions.push(Action::Note(Note::Restored { took }));
         }
         actions.push(Action::Note(Note::Active(vec![tp.clone()])));
         actions
@@ -714,8 +734,9 @@ impl Runner {
         if records == 0 && writes.is_empty() {
             return self.unfill();
         }
+        counts.extend(counted(&shares, &writes));
         let note = Note::Committed { records, outputs: writes.len(), counts, now };
-        let mut actions = vec![Action::Begin];
+        let mut actions = vec![Action::Note(Note::Began), Action::Begin];
         actions.extend(writes);
         actions.push(Action::Offsets(next.iter().map(|(tp, offset)| (tp.clone(), *offset)).collect()));
         actions.push(Action::Commit);
@@ -852,6 +873,21 @@ impl Runner {
         self.doing = Doing::Recovering { parts };
         actions
     }
+}
+
+/// Records in and out by topic.
+fn counted(shares: &BTreeMap<Tp, Share>, writes: &[Action]) -> Vec<Count> {
+    let mut totals: BTreeMap<(&'static str, &str), u64> = BTreeMap::new();
+    for (tp, share) in shares.iter().filter(|(_, share)| !share.records.is_empty()) {
+        *totals.entry(("records", &*tp.topic)).or_default() +=
+            u64::try_from(share.records.len()).unwrap_or(u64::MAX);
+    }
+    for write in writes {
+        if let Action::Write(output, _) = write {
+            *totals.entry(("outputs", &*output.topic)).or_default() += 1;
+        }
+    }
+    totals.into_iter().map(|((what, topic), n)| Count { what, label: topic.to_owned(), n }).collect()
 }
 
 fn work<'a>(tp: &'a Tp, share: &'a Share, partitions: i32, sweep: usize) -> Work<'a> {

@@ -22,8 +22,9 @@ pub struct Surroundings<'a> {
     pub noted: &'a mut dyn FnMut(Note),
     /// Called once a turn: the lane is alive.
     pub alive: &'a dyn Fn(Timestamp),
-    /// Topics that somebody commanded to go on, taken out once a turn.
-    pub released: &'a dyn Fn() -> Vec<String>,
+    /// Called once a turn with the number of entries that wait for the disk; true when somebody
+    /// commanded that braked topics go on.
+    pub each_turn: &'a mut dyn FnMut(usize) -> bool,
 }
 
 /// Turns a lane until the process drains.
@@ -37,8 +38,8 @@ pub fn turn<L: Log>(lane: &mut Lane<L>, max: usize, surroundings: &mut Surroundi
         if surroundings.draining.load(Ordering::Relaxed) && lane.next_action().is_none() {
             return Ok(());
         }
-        for topic in (surroundings.released)() {
-            lane.release_brake(&topic);
+        if (surroundings.each_turn)(lane.runner.unwritten()) {
+            lane.release_brakes();
         }
         let patience = u64::try_from(lane.runner.patience(now)).unwrap_or(0);
         match lane.step(now, max, Duration::from_millis(patience)) {

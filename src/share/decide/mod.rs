@@ -188,6 +188,28 @@ pub fn decide<'d>(
     subject.decide(&form, Some(scorer), cache, explain)
 }
 
+/// Every clause by which something is refused or stopped.
+pub const CLAUSES: &[&str] = &[
+    "age",
+    "agreement-status",
+    "agreement-unknown",
+    "agreement-window",
+    "embargo-age",
+    "excluded-matter",
+    "global-forbid",
+    "gov",
+    "leak-gate",
+    "nexus",
+    "no-releasable-claim",
+    "record-invalid",
+    "role",
+    "threshold",
+    "topic-unknown",
+    "type",
+    "unknown-op",
+    "verdict",
+];
+
 /// The step that looks whether an agreement is in force.
 pub const STEP_IN_FORCE: u8 = 2;
 

@@ -7,6 +7,7 @@
 pub mod admin;
 mod class;
 mod context;
+mod read;
 mod settings;
 mod view;
 
@@ -25,6 +26,7 @@ use rdkafka::util::Timeout;
 use class::{Names, Refusal, Verdict};
 use context::{GroupContext, LastError, ReaderContext, WriterContext, interned};
 pub use context::{LaneStats, PartitionProgress};
+pub use read::{read_partition, read_topic};
 pub use settings::KafkaSettings;
 use view::ViewReader;
 

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use rdkafka::config::ClientConfig;
 
+use crate::config::REFUSED;
 use crate::stream::log::LogError;
 
 /// What a lane needs to know of its Kafka.
@@ -37,6 +38,8 @@ pub struct KafkaSettings {
     /// How long a transaction may be open. A reader of our topics waits at most this long for a
     /// lane that died.
     pub transaction_timeout: Duration,
+    /// The largest record that is written, in bytes: the producer's `message.max.bytes`.
+    pub largest_written: u32,
     /// How long a look-up (metadata, offsets, watermarks) may take before it is
     /// [`LogError::Retry`].
     pub call_timeout: Duration,
@@ -62,6 +65,7 @@ impl KafkaSettings {
             outputs: Vec::new(),
             instance_id: None,
             transaction_timeout: Duration::from_secs(20),
+            largest_written: 1_048_576,
             call_timeout: Duration::from_secs(10),
             statistics_interval: Duration::from_secs(5),
         }
@@ -80,7 +84,8 @@ impl KafkaSettings {
             ("kafka.producer", &self.producer),
         ];
         for (part, properties) in parts {
-            if let Some((key, why)) = OURS.iter().find(|(key, _)| properties.keys().any(|given| given == key))
+            if let Some((key, why)) =
+                REFUSED.iter().find(|(key, _)| properties.keys().any(|given| given == key))
             {
                 return Err(LogError::Fatal(format!("{part} sets `{key}`: remove it, {why}")));
             }
@@ -170,6 +175,7 @@ impl KafkaSettings {
         apply(&mut config, &self.producer);
         config
             .set("transactional.id", &self.transactional_id)
+            .set("message.max.bytes", self.largest_written.to_string())
             .set("transaction.timeout.ms", millis(transaction))
             .set("enable.idempotence", "true")
             .set("acks", "all")
@@ -177,25 +183,6 @@ impl KafkaSettings {
         config
     }
 }
-
-/// What nobody may set, and why.
-const OURS: [(&str, &str); 15] = [
-    ("acks", "a transaction needs `all`"),
-    ("auto.offset.reset", "a group without offsets starts at the earliest record"),
-    ("enable.auto.commit", "offsets are committed in the transaction"),
-    ("enable.auto.offset.store", "offsets are committed in the transaction"),
-    ("enable.idempotence", "transactions need it"),
-    ("enable.partition.eof", "each client needs its own"),
-    ("group.id", "use the pipeline's own setting"),
-    ("group.instance.id", "use the pipeline's own setting"),
-    ("group.protocol", "only the classic protocol is tested"),
-    ("isolation.level", "aborted records must never be read"),
-    ("partition.assignment.strategy", "all members must use `cooperative-sticky`"),
-    ("partitioner", "keys go where Java's producers put them"),
-    ("request.required.acks", "a transaction needs `all`"),
-    ("transaction.timeout.ms", "use the pipeline's own setting"),
-    ("transactional.id", "it is derived from the pipeline, the stage and the lane"),
-];
 
 fn apply(config: &mut ClientConfig, properties: &BTreeMap<String, String>) {
     for (key, value) in properties {
@@ -245,7 +232,7 @@ mod tests {
             &[("linger.ms", "20")],
             Some("kafka.client has no `bootstrap.servers`: name at least one broker as host:port"),
         );
-        for (key, _) in OURS {
+        for (key, _) in REFUSED {
             assert!(settings(&[("bootstrap.servers", "a:1"), (key, "x")]).check().is_err(), "{key}");
         }
     }
