@@ -143,8 +143,8 @@ fn i4_only_named_fields_go_out() {
         for path in &shown {
             let field = match path.as_str() {
                 "url_scrubbed" => "url.full",
-                "more.malware" => "malware.name",
-                "more.services" => "services.port",
+                "malware_more" => "malware.name",
+                "services_more" => "services.port",
                 path if path.starts_with("score.factors") => "score.factors",
                 path if path.starts_with("built") => "built",
                 path => path,
