@@ -14,7 +14,7 @@ use crate::sighting::{Indicator, Marking, Protocol, RawRef, Role, Timestamp};
 use serde::{Deserialize, Serialize};
 
 pub use fold::{Folded, fold};
-pub use lead::{Built, Lead, Listed, Malware, ReporterView, Scorer, Service, Times};
+pub use lead::{Built, Lead, Listed, Malware, Raw, ReporterView, Scorer, Service, Times};
 pub use project::Projection;
 pub use stored::{FORMAT, StoredError, decode, encode};
 
