@@ -404,17 +404,17 @@ fn seeking_rewinds_and_paused_partitions_are_silent() {
     assert_eq!(values(&mut log, 2), ["2", "3"]);
 
     // Rewound while paused, as a brake that stopped the topic meets an abort.
-    log.pause(&[zero.clone()]).unwrap();
+    log.pause(std::slice::from_ref(&zero)).unwrap();
     log.seek(&zero, 0).unwrap();
     broker.produce(&input, 1, &[("x", "other")]);
     assert_eq!(values(&mut log, 1), ["other"], "the paused one gives nothing");
-    log.resume(&[zero.clone()]).unwrap();
+    log.resume(std::slice::from_ref(&zero)).unwrap();
     assert_eq!(values(&mut log, 3), ["1", "2", "3"]);
 
     // Paused with records fetched that were not polled: none is lost.
     log.seek(&zero, 0).unwrap();
     let polled = poll_one(&mut log);
-    log.pause(&[zero.clone()]).unwrap();
+    log.pause(std::slice::from_ref(&zero)).unwrap();
     log.resume(&[zero]).unwrap();
     let rest = values(&mut log, 2);
     assert_eq!([vec![polled], rest].concat(), ["1", "2", "3"]);
@@ -540,7 +540,7 @@ fn a_commit_does_not_wait_in_steps_of_a_tenth_of_a_second() {
             let started = now();
             naive.begin_transaction().unwrap();
             for _ in 0..50 {
-                naive.send(BaseRecord::to(&*out).key("key").payload(batch.value.as_ref().unwrap())).unwrap();
+                naive.send(BaseRecord::to(&out).key("key").payload(batch.value.as_ref().unwrap())).unwrap();
             }
             naive.commit_transaction(Timeout::Never).unwrap();
             started.elapsed()
@@ -580,14 +580,21 @@ fn topics_are_made_once_described_and_compared() {
         configs: configs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect(),
     };
     let client = broker.client();
-    assert_eq!(admin::create_topics(&client, &[spec.clone()]).unwrap(), [spec.name.clone()]);
-    assert_eq!(admin::create_topics(&client, &[spec.clone()]).unwrap(), [String::new(); 0], "it is there");
+    assert_eq!(
+        admin::create_topics(&client, std::slice::from_ref(&spec)).unwrap(),
+        std::slice::from_ref(&spec.name)
+    );
+    assert_eq!(
+        admin::create_topics(&client, std::slice::from_ref(&spec)).unwrap(),
+        Vec::<String>::new(),
+        "it is there"
+    );
     let described = admin::describe_topics(&client, &[&spec.name, "not-there"]).unwrap();
     assert_eq!(described.len(), 1);
     let found = &described[&spec.name];
     assert_eq!((found.partitions, found.replication), (4, 1));
     assert_eq!(found.configs["cleanup.policy"], "compact");
-    assert_eq!(admin::compare(&spec, found), [String::new(); 0]);
+    assert_eq!(admin::compare(&spec, found), Vec::<String>::new());
     let wish = TopicSpec { partitions: 8, ..spec };
     assert_eq!(admin::compare(&wish, found).len(), 1);
     let wrong = TopicSpec { name: broker.fresh_name("wrong"), replication: 9, ..wish };
