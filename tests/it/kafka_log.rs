@@ -118,8 +118,8 @@ fn a_commit_is_there_whole_and_an_abort_not_at_all() {
     log.offsets(&[(tp(&input, 0), 0)]).unwrap();
     assert_eq!(log.commit().unwrap(), Commit::Committed);
 
-    assert_eq!(broker.read(&out, 0, "read_committed"), ["one"]);
-    assert_eq!(broker.read(&out, 1, "read_committed"), ["two", ""]);
+    assert_eq!(broker.read_committed(&out, 0), ["one"]);
+    assert_eq!(broker.read_committed(&out, 1), ["two", ""]);
 }
 
 #[test]
@@ -194,8 +194,11 @@ fn the_end_of_a_view_is_beyond_the_last_stable_offset_and_reading_stops_before_i
     }
     log.abort().unwrap();
 
-    let (_, end) = log.view_bounds(&state_tp).unwrap();
-    assert_eq!(end, 5, "three records and two markers");
+    // Three records and two markers. The broker answers before it has written the marker.
+    let end = 5;
+    while log.view_bounds(&state_tp).unwrap() != (0, end) {
+        assert!(now() < until);
+    }
     let mut found = Vec::new();
     let mut position = 0;
     while position < end {
@@ -260,7 +263,7 @@ fn a_producer_whose_id_was_taken_over_is_fenced() {
     new.write(&output(&out, "new"), 0).unwrap();
     new.offsets(&[(tp(&input, 0), 0)]).unwrap();
     assert_eq!(new.commit().unwrap(), Commit::Committed);
-    assert_eq!(broker.read(&out, 0, "read_committed"), ["new"]);
+    assert_eq!(broker.read_committed(&out, 0), ["new"]);
 }
 
 #[test]
@@ -323,7 +326,7 @@ fn a_member_that_the_group_left_behind_commits_nothing() {
     heir.write(&output(&out, "heir"), 0).unwrap();
     heir.offsets(&[(tp(&input, 0), 1)]).unwrap();
     assert_eq!(heir.commit().unwrap(), Commit::Committed);
-    assert_eq!(broker.read(&out, 0, "read_committed"), ["heir"]);
+    assert_eq!(broker.read_committed(&out, 0), ["heir"]);
 
     let polled = poll_until(&mut zombie, |polled| !polled.is_empty());
     assert!(matches!(&polled[0], Polled::Lost(tps) if *tps == [tp(&input, 0)]), "{polled:?}");
@@ -491,7 +494,7 @@ fn a_record_too_large_aborts_its_transaction_and_says_why() {
     log.begin().unwrap();
     log.write(&output(&small, "fits"), 0).unwrap();
     assert_eq!(log.commit().unwrap(), Commit::Committed);
-    assert_eq!(broker.read(&small, 0, "read_committed"), ["fits"]);
+    assert_eq!(broker.read_committed(&small, 0), ["fits"]);
 }
 
 #[test]
@@ -507,7 +510,7 @@ fn a_new_producer_goes_on_where_the_old_one_was_dropped() {
     log.write(&output(&out, "kept"), 0).unwrap();
     log.offsets(&[(tp(&input, 0), 0)]).unwrap();
     assert_eq!(log.commit().unwrap(), Commit::Committed);
-    assert_eq!(broker.read(&out, 0, "read_committed"), ["kept"]);
+    assert_eq!(broker.read_committed(&out, 0), ["kept"]);
 }
 
 #[test]
