@@ -28,7 +28,7 @@ pub use stored::{FORMAT, StoredError, decode, encode, wake_of};
 /// The most of each collection that a dossier holds; what is over is counted, not kept.
 pub mod caps {
     /// Reporters that a pipeline may name; `check` refuses more.
-    pub const REPORTERS: usize = 28;
+    pub const REPORTERS: usize = 26;
     /// Sources of evidence that a pipeline may name; `check` refuses more.
     pub const SOURCES: usize = 8;
     /// Agreements that a pipeline may name; `check` refuses more.

@@ -98,7 +98,7 @@ fn more_agreements_and_sources_than_a_dossier_keeps_apart() {
     assert!(loaded.is_none());
     for (code, shown) in [
         ("too-many-agreements", format!("\"a{}.toml\"", caps::AGREEMENTS)),
-        ("too-many-sources", "names = ".to_owned()),
+        ("too-many-sources", "[[enrich]]".to_owned()),
     ] {
         let found = findings.list().iter().find(|finding| finding.code == code).unwrap();
         let place = found.place.as_ref().unwrap();

@@ -5,6 +5,7 @@
 
 mod keys;
 mod properties;
+mod real;
 mod world;
 
 use std::sync::Arc;
