@@ -321,7 +321,6 @@ mod tests {
         assert_eq!(
             counts,
             [
-                ("records", "raw.acme", 5),
                 ("sightings", "raw.acme", 2),
                 ("dead-letters", "empty", 2),
                 ("dead-letters", "not-json", 1)
