@@ -3,6 +3,7 @@
 //! Exit codes: 0 for success, 64 for a wrong command line or a file with errors, 1 for the rest.
 
 mod check;
+mod demo;
 mod enrich;
 mod export;
 mod schema;
@@ -33,6 +34,7 @@ struct Cli {
 #[derive(Debug, clap::Subcommand)]
 enum Command {
     Check(check::Args),
+    Demo(demo::Args),
     Enrich(enrich::Args),
     Topics(topics::Args),
     Schema(schema::Args),
@@ -53,6 +55,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> anyhow::Result<ExitCode>
     };
     match cli.command {
         Command::Check(args) => check::run(&args),
+        Command::Demo(args) => demo::run(&args),
         Command::Enrich(args) => enrich::run(&args),
         Command::Topics(args) => topics::run(&args),
         Command::Schema(args) => schema::run(&args),
