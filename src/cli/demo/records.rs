@@ -76,9 +76,13 @@ fn bytes(value: &Value) -> Vec<u8> {
     value.to_string().into_bytes()
 }
 
-/// As people write what must not be clicked.
+/// As people write what must not be clicked: the path of a URL stays as it is.
 fn defanged(indicator: &str) -> String {
-    indicator.replace("http", "hxxp").replace('.', "[.]")
+    let (scheme, rest) = indicator.split_once("://").map_or(("", indicator), |(scheme, rest)| (scheme, rest));
+    let (host, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+    let scheme = scheme.replace("http", "hxxp");
+    let separator = if scheme.is_empty() { "" } else { "://" };
+    format!("{scheme}{separator}{}{path}", host.replace('.', "[.]"))
 }
 
 /// One sighting in the native form.

@@ -236,7 +236,7 @@ impl ReadBack {
         let mut text = format!(
             "The same lead as {police} and {vendor} received it. \"~\": another value, \"-\": withheld.\n\n"
         );
-        text += &format!("  {:<30}  {:<52}  {vendor}\n", "field", police);
+        text += &format!("  {:<39}  {:<46}  {vendor}\n", "field", police);
         for path in paths {
             let cell = |fields: &BTreeMap<String, String>| fields.get(path).cloned().unwrap_or_default();
             let (police, vendor) = (cell(theirs), cell(others));
@@ -245,7 +245,7 @@ impl ReadBack {
                 () if vendor == police => ' ',
                 () => '~',
             };
-            text += &format!("{mark} {path:<30}  {:<52}  {}", cut(&police, 52), cut(&vendor, 44))
+            text += &format!("{mark} {path:<39}  {:<46}  {}", cut(&police, 46), cut(&vendor, 44))
                 .trim_end()
                 .to_owned();
             text.push('\n');
@@ -367,8 +367,7 @@ fn line(value: &Value) -> String {
         // A factor: what it adds, and who says so.
         Value::Object(object) if object.contains_key("points") => {
             let text = |name: &str| object.get(name).map(line).unwrap_or_default();
-            let points = object["points"].as_f64().unwrap_or(0.0);
-            format!("{points:+.2} {} {}", text("code"), text("source")).trim_end().to_owned()
+            format!("{} {} {}", text("points"), text("code"), text("source")).trim_end().to_owned()
         }
         Value::Object(object) => object.values().map(line).collect::<Vec<_>>().join(" "),
         Value::Array(list) => list.iter().map(line).collect::<Vec<_>>().join(", "),
