@@ -5,7 +5,8 @@ use std::io::Write;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use serde::{Deserialize, Serialize};
+use serde::de::{MapAccess, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::value::RawValue;
 
 use crate::stage::Record;
@@ -24,17 +25,90 @@ struct Line<'a> {
     value_base64: Option<String>,
 }
 
-/// Writes one record as one line. A value that is JSON on one line stands there byte for byte; any
-/// other as `value_base64`; a tombstone is `"value":null`.
+/// JSON that any reader reads: no deep nesting, no lone surrogates, no number out of range. [`RawValue`]
+/// lets all of these through, and a dead letter may hold them.
+struct Plain;
+
+impl<'de> Deserialize<'de> for Plain {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Looking;
+
+        impl<'de> Visitor<'de> for Looking {
+            type Value = Plain;
+
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("JSON")
+            }
+
+            fn visit_bool<E>(self, _: bool) -> Result<Plain, E> {
+                Ok(Plain)
+            }
+
+            fn visit_i64<E>(self, _: i64) -> Result<Plain, E> {
+                Ok(Plain)
+            }
+
+            fn visit_u64<E>(self, _: u64) -> Result<Plain, E> {
+                Ok(Plain)
+            }
+
+            fn visit_f64<E>(self, _: f64) -> Result<Plain, E> {
+                Ok(Plain)
+            }
+
+            fn visit_str<E>(self, _: &str) -> Result<Plain, E> {
+                Ok(Plain)
+            }
+
+            fn visit_unit<E>(self) -> Result<Plain, E> {
+                Ok(Plain)
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Plain, A::Error> {
+                while list.next_element::<Plain>()?.is_some() {}
+                Ok(Plain)
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut object: A) -> Result<Plain, A::Error> {
+                while object.next_entry::<Plain, Plain>()?.is_some() {}
+                Ok(Plain)
+            }
+        }
+
+        deserializer.deserialize_any(Looking)
+    }
+}
+
+/// Levels of nesting in the value, of the 127 that common readers go down: the line itself is one.
+const DEPTH: usize = 100;
+
+fn is_shallow(text: &str) -> bool {
+    // Brackets in texts count too: what is so wrongly taken as deep is only written in base64.
+    let mut depth = 0_usize;
+    text.bytes().all(|byte| {
+        match byte {
+            b'[' | b'{' => depth += 1,
+            b']' | b'}' => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        depth <= DEPTH
+    })
+}
+
+/// Writes one record as one line. A value that is JSON on one line, such as any reader reads, stands
+/// there byte for byte; any other as `value_base64`; a tombstone is `"value":null`.
 pub(super) fn write(record: &Record, out: &mut impl Write) -> std::io::Result<()> {
     let value = record.value.as_deref();
     let json = match value {
         None => Some("null"),
-        Some(bytes) => std::str::from_utf8(bytes).ok().filter(|text| !text.contains('\n')),
+        Some(bytes) => std::str::from_utf8(bytes).ok().filter(|text| {
+            !text.contains('\n') && is_shallow(text) && serde_json::from_str::<Plain>(text).is_ok()
+        }),
     };
     let raw: Option<&RawValue> = json.and_then(|text| serde_json::from_str(text).ok());
     // RawValue trims space around the value, which then is not byte for byte.
-    let raw = raw.filter(|raw| value.is_none_or(|bytes| raw.get().len() == bytes.len()));
+    // And a value that is the word null must not be read as a tombstone.
+    let raw = raw.filter(|raw| value.is_none_or(|bytes| raw.get().len() == bytes.len() && bytes != b"null"));
     let line = Line {
         topic: Cow::Borrowed(&record.topic),
         key: record.key.as_deref().map(String::from_utf8_lossy),
@@ -103,6 +177,14 @@ mod tests {
         check(Some(b"{\n}"), "value_base64");
         check(Some(b"{"), "value_base64");
         check(Some(&[0xff, 0xfe]), "value_base64");
+        check(Some(b"null"), "value_base64");
+        check(Some(br#""\ud800""#), "value_base64");
+        check(Some(br#"{"\udc00":1}"#), "value_base64");
+        check(Some(b"1e999"), "value_base64");
+        check(Some("[".repeat(126).as_bytes()), "value_base64");
+        check(Some(format!("{}{}", "[".repeat(101), "]".repeat(101)).as_bytes()), "value_base64");
+        check(Some(format!("{}{}", "[".repeat(100), "]".repeat(100)).as_bytes()), "\"value\":[[");
+        check(Some(br#"[true,-1,1,0.5,"\ud83d\ude00",null,{"a":1}]"#), "\"value\":[true");
         check(None, r#""value":null"#);
     }
 }

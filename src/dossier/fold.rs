@@ -27,7 +27,7 @@ pub enum Folded {
 /// bytes at the end of a character; names that are equal up to there become one.
 pub fn fold(dossier: &mut Dossier, sighting: &Sighting, marking: Marking) -> Folded {
     debug_assert_eq!(dossier.indicator, sighting.indicator, "a sighting of another indicator");
-    let id = sighting.id.as_deref().map(digest);
+    let id = sighting.id.as_deref().map(|id| digest(id, marking));
     if id.is_some_and(|id| !remember(&mut dossier.ids, sighting, id)) {
         return Folded::Repeat;
     }
@@ -38,9 +38,12 @@ pub fn fold(dossier: &mut Dossier, sighting: &Sighting, marking: Marking) -> Fol
     Folded::Counted
 }
 
-/// The first eight bytes of an id's SHA-256.
-fn digest(id: &str) -> u64 {
-    let digest: [u8; 32] = Sha256::digest(id.as_bytes()).into();
+/// The first eight bytes of the SHA-256 of an id under a marking. One id under two markings is two: who
+/// may know of one of them must not see, by what is missing, that there was another.
+fn digest(id: &str, marking: Marking) -> u64 {
+    let marked = Sha256::new().chain_update(marking.tlp.as_str()).chain_update(" ");
+    let marked = marked.chain_update(marking.pap.as_str()).chain_update(" ");
+    let digest: [u8; 32] = marked.chain_update(id).finalize().into();
     let (first, _) = digest.split_first_chunk().expect("32 bytes begin with eight");
     u64::from_be_bytes(*first)
 }
@@ -87,12 +90,17 @@ fn place_for(
     if place < first + own && (folds[place].role, folds[place].marking) == key {
         return Some(place);
     }
+    let mut place = place;
     if own == caps::FOLDS_A_REPORTER {
-        if place == first + own {
+        // The strictest gives way: what an audience may not know of must not crowd out what it may.
+        let strictness = |fold: &Fold| (fold.marking, fold.role);
+        let last = (first..first + own).max_by_key(|at| strictness(&folds[*at]))?;
+        if strictness(&folds[last]) < (marking, sighting.role) {
             return None;
         }
-        let evicted = folds.remove(first + own - 1);
+        let evicted = folds.remove(last);
         count_unkept(unkept, &evicted.reporter, evicted.count);
+        place -= usize::from(last < place);
     }
     folds.insert(place, empty(sighting, marking));
     Some(place)

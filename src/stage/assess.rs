@@ -101,7 +101,8 @@ impl Assess {
         Ok(())
     }
 
-    /// The dossiers that this work is about, each with its sightings, in order of first mention.
+    /// The dossiers that this work is about, each with its sightings, in order of key:
+    /// an order of first mention would show an audience when others, of whom it may not know, spoke.
     fn touched(
         &self,
         work: &Work<'_>,
@@ -109,20 +110,12 @@ impl Assess {
         knowledge: &Knowledge,
         made: &mut Made,
         now: Timestamp,
-    ) -> Vec<(Vec<u8>, Vec<Sighting>)> {
-        let mut order: Vec<(Vec<u8>, Vec<Sighting>)> = Vec::new();
-        let mut places: BTreeMap<Vec<u8>, usize> = BTreeMap::new();
-        let mut place = |order: &mut Vec<(Vec<u8>, Vec<Sighting>)>, key: &[u8]| {
-            *places.entry(key.to_vec()).or_insert_with(|| {
-                order.push((key.to_vec(), Vec::new()));
-                order.len() - 1
-            })
-        };
+    ) -> BTreeMap<Vec<u8>, Vec<Sighting>> {
+        let mut touched: BTreeMap<Vec<u8>, Vec<Sighting>> = BTreeMap::new();
         for record in work.records {
             match Self::sighting(record) {
                 Ok(sighting) => {
-                    let at = place(&mut order, sighting.indicator.key().as_bytes());
-                    order[at].1.push(sighting);
+                    touched.entry(sighting.indicator.key().into_bytes()).or_default().push(sighting);
                 }
                 Err(text) => {
                     let text = format!("not a sighting of ours: {text}");
@@ -139,7 +132,7 @@ impl Assess {
             }
         }
         for key in work.due {
-            place(&mut order, key);
+            touched.entry(key.clone()).or_default();
         }
         let sweep = Self::sweep_of(state);
         let cursor = match &sweep {
@@ -152,14 +145,14 @@ impl Assess {
         if let Some(cursor) = cursor {
             let (keys, next) = state.scan(&cursor, work.sweep);
             for key in keys.iter().filter(|key| *key != SWEEP) {
-                place(&mut order, key);
+                touched.entry(key.clone()).or_default();
             }
             let done = Sweep { rules: knowledge.rules.clone(), cursor: next.map(hex::encode) };
             if sweep.as_ref() != Some(&done) {
                 state.put(SWEEP, Some(to_json(&done)));
             }
         }
-        order
+        touched
     }
 
     fn load(state: &dyn State, key: &[u8]) -> Result<Option<Dossier>, Stop> {

@@ -18,6 +18,19 @@ mod config;
 // Agreements and decisions: who may know what, and why not.
 mod share;
 
+// The program itself, in a folder of its own, for the modules below.
+mod program;
+// `enrich`: who learns what of whom, determinism, and bad records.
+mod enrich;
+// `explain`: factors of a score and steps of a decision, from records and from state.
+mod explain;
+// `ledger verify`: every tampering with an export, and what no check sees.
+mod ledger;
+// `schema`: schemas that are schemas, and true of what is read and written.
+mod schema;
+// The state on disk: lost, kept, or another's.
+mod state;
+
 // A real Kafka, one a test binary.
 mod broker;
 // The Kafka log on it.
