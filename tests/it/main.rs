@@ -38,3 +38,6 @@ mod kafka_log;
 
 // The demonstration's table against what its raw records say, computed here.
 mod demo;
+
+// The README's commands and what they print.
+mod readme;
