@@ -245,9 +245,8 @@ impl ReadBack {
                 () if vendor == police => ' ',
                 () => '~',
             };
-            text += &format!("{mark} {path:<39}  {:<46}  {}", cut(&police, 46), cut(&vendor, 44))
-                .trim_end()
-                .to_owned();
+            let row = format!("{mark} {path:<39}  {:<46}  {}", cut(&police, 46), cut(&vendor, 44));
+            text += row.trim_end();
             text.push('\n');
         }
         Ok(text)
