@@ -245,8 +245,7 @@ impl ReadBack {
                 () if vendor == police => ' ',
                 () => '~',
             };
-            let row = format!("{mark} {path:<39}  {:<46}  {}", cut(&police, 46), cut(&vendor, 44));
-            text += row.trim_end();
+            text += format!("{mark} {path:<39}  {:<46}  {}", cut(&police, 46), cut(&vendor, 44)).trim_end();
             text.push('\n');
         }
         Ok(text)
