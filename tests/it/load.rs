@@ -210,11 +210,13 @@ impl Generator {
         if self.one_in(2) {
             set("claimed_confidence", self.rng.random_range(30..=100).into());
         }
-        if self.one_in(20) {
+        if self.one_in(40) {
             set("tlp", self.one_of(&["GREEN", "AMBER", "AMBER+STRICT", "RED"]).into());
         }
         if self.one_in(20) {
-            set("tags", json!(["botnet", self.one_of(&["matter:political", "campaign-x", "no-export"])]));
+            // One that forbids sharing is rare, as it forbids all of an indicator.
+            let governs = self.one_in(40);
+            set("tags", json!(["botnet", if governs { "no-export" } else { "campaign-x" }]));
         }
         if self.one_in(10) {
             set("victim", json!({ "country": self.one_of(&["TH", "MY", "VN", "SG"]) }));

@@ -7,6 +7,8 @@
 #![allow(clippy::unwrap_used, reason = "a test that can't go on has failed")]
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+use std::net::{TcpListener, TcpStream};
 use std::path::Path;
 use std::time::Duration;
 
@@ -20,7 +22,7 @@ use serde_json::Value;
 use sightline::config::{self, Loaded, StageName, Stages};
 use sightline::diag::Findings;
 use sightline::dossier;
-use sightline::share::ledger;
+use sightline::share::{keyed, ledger};
 use sightline::sighting::{Sighting, Timestamp};
 use sightline::stage::{Record, assess};
 use sightline::stream::embedded::Cluster;
@@ -240,7 +242,9 @@ fn leads(topics: &Topics) -> BTreeMap<String, Value> {
     last(&topics["sightline.leads"]).iter().map(|(key, record)| (key.clone(), unversioned(record))).collect()
 }
 
-/// The dossiers, without the counts of versions. The cursor of a partition's sweep is no dossier.
+/// The dossiers, without the counts of versions, and without what was told before of that which is
+/// refused in the end: whether an earlier step told it depends on the batches, and is kept to tell it
+/// anew if need be. The cursor of a partition's sweep is no dossier.
 fn dossiers(topics: &Topics) -> BTreeMap<String, dossier::Dossier> {
     let decoded = |record: &&Record| {
         let mut dossier = dossier::decode(record.value.as_deref().unwrap()).unwrap();
@@ -249,6 +253,9 @@ fn dossiers(topics: &Topics) -> BTreeMap<String, dossier::Dossier> {
         }
         for disclosed in &mut dossier.disclosed {
             disclosed.version = disclosed.version.min(1);
+            if disclosed.refused.is_some() {
+                (disclosed.version, disclosed.digest, disclosed.major) = (0, [0; 16], [0; 16]);
+            }
         }
         dossier
     };
@@ -259,9 +266,30 @@ fn dossiers(topics: &Topics) -> BTreeMap<String, dossier::Dossier> {
         .collect()
 }
 
+/// By agreement and id, what is released in the end, as the dossiers say.
+fn released(loaded: &Loaded, dossiers: &BTreeMap<String, dossier::Dossier>) -> BTreeSet<String> {
+    let key = loaded.checked.key.as_ref().unwrap().reveal();
+    let of = |dossier: &dossier::Dossier| -> Vec<String> {
+        let indicator = dossier.indicator.key();
+        let told = dossier.disclosed.iter().filter(|disclosed| disclosed.refused.is_none());
+        told.map(|one| {
+            format!("{} {}", one.agreement, keyed::disclosure_id(key, &one.agreement, &indicator, one.role))
+        })
+        .collect()
+    };
+    dossiers.values().flat_map(of).collect()
+}
+
 /// The last message of each disclosure, by agreement and id, with its headers. Left out: its version,
-/// the one that it supersedes, and the salt, which is derived from the version.
-fn disclosures(loaded: &Loaded, topics: &Topics) -> BTreeMap<String, (Value, Vec<(String, Vec<u8>)>)> {
+/// the one that it supersedes, and the salt, which is derived from the version. A disclosure that is
+/// refused in the end, because of a later sighting, is left out too: whether the recipient had been
+/// told before depends on how many versions the lead went through.
+fn disclosures(
+    loaded: &Loaded,
+    topics: &Topics,
+    dossiers: &BTreeMap<String, dossier::Dossier>,
+) -> BTreeMap<String, (Value, Vec<(String, Vec<u8>)>)> {
+    let released = released(loaded, dossiers);
     let mut all = BTreeMap::new();
     for agreement in &loaded.checked.agreements {
         for (key, record) in last(&topics[&agreement.topic]) {
@@ -275,6 +303,9 @@ fn disclosures(loaded: &Loaded, topics: &Topics) -> BTreeMap<String, (Value, Vec
             all.insert(format!("{} {key}", agreement.id), (value, headers.collect()));
         }
     }
+    eprintln!("{} disclosures, of which {} stand", all.len(), released.len());
+    all.retain(|key, _| released.contains(key));
+    assert!(all.keys().eq(&released), "what is released has its message");
     all
 }
 
@@ -421,9 +452,14 @@ fn the_topics_hold_what_enrich_gives_though_one_instance_was_killed_and_one_adde
     for topic in ["sightline.sightings", "sightline.dead-letters"] {
         same(topic, &bag(&found[topic], whole), &bag(&expected[topic], whole));
     }
-    same("dossiers", &dossiers(&found), &dossiers(&expected));
+    let (on_kafka, memory) = (dossiers(&found), dossiers(&expected));
+    same("dossiers", &on_kafka, &memory);
     same("leads", &leads(&found), &leads(&expected));
-    same("disclosures", &disclosures(&loaded, &found), &disclosures(&loaded, &expected));
+    same(
+        "disclosures",
+        &disclosures(&loaded, &found, &on_kafka),
+        &disclosures(&loaded, &expected, &memory),
+    );
     for agreement in &loaded.checked.agreements {
         assert!(!found[&agreement.topic].is_empty(), "{} was told nothing", agreement.id);
     }
@@ -441,4 +477,89 @@ fn the_topics_hold_what_enrich_gives_though_one_instance_was_killed_and_one_adde
     );
     let text = String::from_utf8(explained.stdout).unwrap();
     assert!(explained.status.success() && text.contains("for dxa-hub-01"), "{text}");
+}
+
+/// The change of a pipeline by which its own topics and groups have another prefix.
+fn prefixed(prefix: &str) -> (&'static str, String) {
+    let from = r#"prefix = { topics = "sightline.", groups = "sightline.", transactions = "sightline." }"#;
+    (from, from.replace("sightline.", prefix))
+}
+
+/// Runs until it ends by itself, and says what it said.
+#[track_caller]
+fn check_refused(site: &Site, expected: &str) {
+    let mut instance = site.run("refused", NOW);
+    let status = instance.ended();
+    let said = instance.said();
+    assert_eq!(status.code(), Some(1), "{said}");
+    assert!(said.contains(expected), "{said}");
+}
+
+#[test]
+fn a_topic_that_is_missing_or_will_not_do_is_said_and_ends_the_process() {
+    let broker = Broker::start();
+    make_raw_topics(broker);
+    let (from, to) = prefixed("missing.");
+    let site = Site::new(broker.bootstrap(), &[(from, &to)]);
+    check_refused(&site, "topic `missing.");
+
+    let (from, to) = prefixed("wrong.");
+    let site = Site::new(broker.bootstrap(), &[(from, &to)]);
+    let spec = TopicSpec {
+        name: "wrong.sightings".to_owned(),
+        partitions: 5,
+        replication: 1,
+        configs: BTreeMap::new(),
+    };
+    admin::create_topics(&broker.client(), &[spec]).unwrap();
+    let made = site.sightline(&["topics"], &["--create"]);
+    let said = String::from_utf8(made.stderr).unwrap();
+    assert_eq!(made.status.code(), Some(1), "{said}");
+    assert!(said.contains("`wrong.sightings` has 5 partitions, the pipeline says 12"), "{said}");
+    check_refused(&site, "`wrong.sightings` has 5 partitions, the pipeline says 12");
+}
+
+/// Passes a connection on to the broker: who asks it for metadata learns where the broker really is.
+fn pass_on(from: TcpStream, to: &str) {
+    let to = TcpStream::connect(to).unwrap();
+    let pairs = [(from.try_clone().unwrap(), to.try_clone().unwrap()), (to, from)];
+    for (mut from, mut to) in pairs {
+        std::thread::spawn(move || {
+            // A connection that ends in the middle is the client's to mend.
+            drop(io::copy(&mut from, &mut to));
+            drop(to.shutdown(std::net::Shutdown::Both));
+        });
+    }
+}
+
+#[test]
+fn it_waits_for_brokers_that_are_away_and_keeps_its_state_for_itself() {
+    let broker = Broker::start();
+    make_raw_topics(broker);
+    let (from, to) = prefixed("late.");
+    assert!(Site::new(broker.bootstrap(), &[(from, &to)]).sightline(&["topics"], &["--create"]).status.success());
+
+    // A port that was free a moment ago, on which nobody listens.
+    let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let site = Site::new(&free.to_string(), &[(from, &to)]);
+    let mut instance = site.run("late", NOW);
+    instance.wait_for(&format!("cannot reach the brokers at {free}"));
+    instance.wait_for("trying again in");
+    assert_eq!(instance.get("/livez").0, 200, "a restart would mend nothing");
+    assert_eq!(instance.get("/startupz").0, 503);
+    assert_eq!(instance.get("/readyz").0, 503);
+    check_refused(&site, "another process works in");
+
+    let listener = TcpListener::bind(free).unwrap();
+    let bootstrap = broker.bootstrap();
+    // It ends with the test binary: there is no end of what may ask.
+    std::thread::spawn(move || {
+        for connection in listener.incoming() {
+            pass_on(connection.unwrap(), bootstrap);
+        }
+    });
+    instance.wait_ready();
+    assert_eq!(instance.get("/startupz").0, 200);
+    assert!(instance.stop().success(), "{}", instance.said());
+    assert!(instance.said().contains("\"outcome\":\"clean\""), "{}", instance.said());
 }
