@@ -36,6 +36,11 @@ mod state;
 mod broker;
 // The Kafka log on it.
 mod kafka_log;
+// The binary as processes, and generated raw records.
+mod instance;
+mod load;
+// The main job on Kafka: killed, added to, and the same as in memory.
+mod main_job;
 
 // The demonstration's table against what its raw records say, computed here.
 mod demo;
