@@ -1,8 +1,9 @@
-//! `sightline enrich`: all stages in memory over standard input.
+//! `sightline enrich`: all stages in memory over standard input, or over files of several raw topics.
 
-use std::io::{BufRead, BufWriter, Read, Write};
-use std::path::PathBuf;
+use std::io::{BufRead, BufReader, BufWriter, Read, Write};
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::str::FromStr;
 
 use anyhow::Context;
 
@@ -31,56 +32,105 @@ pub(super) struct Args {
     /// Takes all of standard input as one record.
     #[arg(long)]
     whole: bool,
+    /// Takes the records of a raw topic from a file, a record a line, and nothing from standard
+    /// input. A file whose name ends with .csv is one record; of a folder each file is, in order of
+    /// name. May be repeated: for several topics, in the order given.
+    #[arg(long, value_name = "RAW_TOPIC=PATH", conflicts_with_all = ["topic", "whole"])]
+    input: Vec<Input>,
 }
 
 /// Records that are worked on together. What comes of it does not depend on this, but for how many
 /// versions a lead goes through.
-const CHUNK: usize = 5_000;
+pub(super) const CHUNK: usize = 2_000;
+
+/// Where the records of a raw topic are.
+#[derive(Debug, Clone)]
+struct Input {
+    topic: String,
+    path: PathBuf,
+}
+
+impl FromStr for Input {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let (topic, path) = text.split_once('=').ok_or("write RAW_TOPIC=PATH")?;
+        Ok(Self { topic: topic.to_owned(), path: path.into() })
+    }
+}
 
 pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let mut findings = Findings::default();
     let loaded = super::load(&args.pipeline, &mut findings);
     super::print_findings(&args.pipeline, &findings)?;
     let Some(loaded) = loaded else { return Ok(ExitCode::from(super::USAGE)) };
-    let first = loaded.checked.intakes.first().context("the pipeline has no [[intake]]")?;
-    let topic = args.topic.clone().unwrap_or_else(|| first.topic.to_string());
-    if !loaded.checked.intakes.iter().any(|intake| *intake.topic == *topic) {
-        let known: Vec<&str> = loaded.checked.intakes.iter().map(|intake| &*intake.topic).collect();
-        anyhow::bail!("--topic {topic}: the pipeline's raw topics are {}", known.join(", "));
-    }
     let mut work = InMemory::new(&loaded);
     let now = args.now.unwrap_or_else(super::clock);
     let mut out = BufWriter::new(std::io::stdout().lock());
-    let mut input = std::io::stdin().lock();
-    if args.whole {
-        let mut record = Vec::new();
-        input.read_to_end(&mut record).context("reading standard input")?;
-        work.feed(&topic, &record);
-        work.write(&topic, now, &mut out)?;
-    } else {
-        loop {
-            let mut n = 0;
-            while n < CHUNK {
-                let mut line = Vec::new();
-                if input.read_until(b'\n', &mut line).context("reading standard input")? == 0 {
-                    break;
-                }
-                while line.last().is_some_and(|byte| matches!(byte, b'\n' | b'\r')) {
-                    line.pop();
-                }
-                if !line.is_empty() {
-                    work.feed(&topic, &line);
-                    n += 1;
-                }
-            }
-            if n == 0 {
-                break;
-            }
-            work.write(&topic, now, &mut out)?;
-        }
+    for input in &args.input {
+        check_topic(&loaded, "--input", &input.topic)?;
+    }
+    for input in &args.input {
+        let records = records_at(&input.path).with_context(|| input.path.display().to_string())?;
+        work.run(&input.topic, records, now, &mut out).with_context(|| input.path.display().to_string())?;
+    }
+    if args.input.is_empty() {
+        let first = loaded.checked.intakes.first().context("the pipeline has no [[intake]]")?;
+        let topic = args.topic.clone().unwrap_or_else(|| first.topic.to_string());
+        check_topic(&loaded, "--topic", &topic)?;
+        let mut input = std::io::stdin().lock();
+        let records: Records<'_> = if args.whole {
+            let mut record = Vec::new();
+            input.read_to_end(&mut record).context("reading standard input")?;
+            Box::new(std::iter::once(Ok(record)))
+        } else {
+            Box::new(lines(input))
+        };
+        work.run(&topic, records, now, &mut out).context("standard input")?;
     }
     out.flush().context("writing standard output")?;
     Ok(ExitCode::SUCCESS)
+}
+
+fn check_topic(loaded: &Loaded, option: &str, topic: &str) -> anyhow::Result<()> {
+    let known: Vec<&str> = loaded.checked.intakes.iter().map(|intake| &*intake.topic).collect();
+    anyhow::ensure!(
+        known.contains(&topic),
+        "{option} {topic}: the pipeline's raw topics are {}",
+        known.join(", ")
+    );
+    Ok(())
+}
+
+/// Raw records, one after the other.
+type Records<'a> = Box<dyn Iterator<Item = std::io::Result<Vec<u8>>> + 'a>;
+
+/// The records of a file or folder, as `--input` says.
+fn records_at(path: &Path) -> std::io::Result<Records<'static>> {
+    if path.is_dir() {
+        let mut files = Vec::new();
+        for entry in std::fs::read_dir(path)? {
+            files.push(entry?.path());
+        }
+        files.sort();
+        return Ok(Box::new(files.into_iter().map(std::fs::read)));
+    }
+    if path.extension().is_some_and(|ending| ending == "csv") {
+        return Ok(Box::new(std::iter::once(std::fs::read(path))));
+    }
+    Ok(Box::new(lines(BufReader::new(std::fs::File::open(path)?))))
+}
+
+/// The lines of an input without their ends. Empty ones are no records.
+fn lines<R: BufRead>(input: R) -> impl Iterator<Item = std::io::Result<Vec<u8>>> {
+    let without_end = |mut line: Vec<u8>| {
+        while line.last().is_some_and(|byte| *byte == b'\r') {
+            line.pop();
+        }
+        line
+    };
+    let lines = input.split(b'\n').map(move |line| line.map(without_end));
+    lines.filter(|line| line.as_ref().map_or(true, |line| !line.is_empty()))
 }
 
 /// All stages of a pipeline in memory, one partition each.
@@ -117,10 +167,26 @@ impl InMemory {
         Ok(records)
     }
 
-    fn write(&mut self, input: &str, now: Timestamp, out: &mut impl Write) -> anyhow::Result<()> {
-        for record in self.settle(input, now)? {
-            export::write(&record, out).context("writing standard output")?;
+    /// Works on the records of one raw topic, and writes what comes of them.
+    fn run(
+        &mut self,
+        topic: &str,
+        mut records: Records<'_>,
+        now: Timestamp,
+        out: &mut impl Write,
+    ) -> anyhow::Result<()> {
+        loop {
+            let mut n = 0;
+            for record in records.by_ref().take(CHUNK) {
+                self.feed(topic, &record.context("reading")?);
+                n += 1;
+            }
+            if n == 0 {
+                return Ok(());
+            }
+            for record in self.settle(topic, now)? {
+                export::write(&record, out).context("writing standard output")?;
+            }
         }
-        Ok(())
     }
 }

@@ -133,10 +133,11 @@ pub(super) fn write(record: &Record, out: &mut impl Write) -> std::io::Result<()
 pub(super) fn read(line: &str) -> Result<Record, String> {
     let line: Line<'_> = serde_json::from_str(line).map_err(|err| err.to_string())?;
     let value = match (line.value, line.value_base64) {
-        (Some(raw), None) if raw.get() == "null" => None,
+        // A tombstone: `null` reads as nothing.
+        (None, None) => None,
         (Some(raw), None) => Some(raw.get().as_bytes().to_vec()),
         (None, Some(text)) => Some(STANDARD.decode(text).map_err(|err| format!("value_base64: {err}"))?),
-        _ => return Err("neither value nor value_base64".to_owned()),
+        (Some(_), Some(_)) => return Err("both value and value_base64".to_owned()),
     };
     Ok(Record {
         topic: line.topic.as_ref().into(),

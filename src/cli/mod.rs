@@ -3,6 +3,7 @@
 //! Exit codes: 0 for success, 64 for a wrong command line or a file with errors, 1 for the rest.
 
 mod check;
+mod demo;
 mod enrich;
 mod explain;
 mod export;
@@ -39,6 +40,7 @@ struct Cli {
 #[derive(Debug, clap::Subcommand)]
 enum Command {
     Check(check::Args),
+    Demo(demo::Args),
     Run(run::Args),
     Enrich(enrich::Args),
     Explain(explain::Args),
@@ -62,6 +64,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> anyhow::Result<ExitCode>
     };
     match cli.command {
         Command::Check(args) => check::run(&args),
+        Command::Demo(args) => demo::run(&args),
         Command::Run(args) => run::run(&args),
         Command::Enrich(args) => enrich::run(&args),
         Command::Explain(args) => explain::run(&args),

@@ -17,6 +17,7 @@ pub(super) fn check(file: &Pipeline, source: &Arc<Source>, findings: &mut Findin
     properties::check(&file.kafka, source, findings);
     sizes(file, source, findings);
     lengths(file, source, findings);
+    counts(file, source, findings);
     reporters(file, source, findings);
     intakes(file, source, findings);
     share(file, source, findings);
@@ -70,17 +71,34 @@ fn lengths(file: &Pipeline, source: &Arc<Source>, findings: &mut Findings) {
     check(&file.share.minor_updates, "minor_updates", 0, 7 * DAY, "0s to 7d");
 }
 
-fn reporters(file: &Pipeline, source: &Arc<Source>, findings: &mut Findings) {
-    if let Some(first) = file.reporter.get(caps::REPORTERS) {
+/// What a dossier has room for, so that its size is bounded.
+fn counts(file: &Pipeline, source: &Arc<Source>, findings: &mut Findings) {
+    let mut count = |code, what: &str, n: usize, most: usize, first: Option<Place>| {
+        if n > most {
+            findings.push(
+                Finding::error(code, format!("{n} {what} are more than a dossier keeps apart"))
+                    .at(first)
+                    .help(format!("at most {most}: run a second pipeline for the others")),
+            );
+        }
+    };
+    let place = |spanned: Option<&Spanned<String>>| spanned.and_then(|spanned| spanned.place(source));
+    let reporter = place(file.reporter.get(caps::REPORTERS).map(|reporter| &reporter.name));
+    count("too-many-reporters", "reporters", file.reporter.len(), caps::REPORTERS, reporter);
+    let enricher = file.enrich.get(caps::SOURCES).and_then(|enricher| enricher.place(source));
+    count("too-many-sources", "sources of evidence", file.enrich.len(), caps::SOURCES, enricher);
+    let agreement = place(file.share.agreements.get(caps::AGREEMENTS));
+    count("too-many-agreements", "agreements", file.share.agreements.len(), caps::AGREEMENTS, agreement);
+    for intake in file.intake.iter().filter(|intake| intake.topic.value.len() > caps::TOPIC) {
         findings.push(
-            Finding::error(
-                "too-many-reporters",
-                format!("{} reporters are more than a dossier keeps apart", file.reporter.len()),
-            )
-            .at(first.name.place(source))
-            .help(format!("at most {}: run a second pipeline for the others", caps::REPORTERS)),
+            Finding::error("topic-name", format!("a raw topic's name has more than {} bytes", caps::TOPIC))
+                .at(intake.topic.place(source))
+                .help("leads refer to raw records by topic: give it a shorter name"),
         );
     }
+}
+
+fn reporters(file: &Pipeline, source: &Arc<Source>, findings: &mut Findings) {
     let mut seen: BTreeMap<&str, &Reporter> = BTreeMap::new();
     for reporter in &file.reporter {
         match seen.get(reporter.name.value.as_str()) {

@@ -162,7 +162,7 @@ impl Lead {
         let mut items: Vec<Item> = folds.iter().map(|fold| claim(fold, scorer)).collect();
         items.extend(evidence.iter().map(|(finding, evidence)| item(finding, evidence, scorer)));
         let coverage: Vec<Coverage> =
-            projection.findings.iter().map(|(finding, _)| coverage(finding)).collect();
+            projection.findings.iter().map(|(finding, evidence)| coverage(finding, evidence)).collect();
         let indicator = projection.dossier.indicator.clone();
         let score = score(&scorer.model, indicator.kind, role, &items, &coverage, now);
 
@@ -289,10 +289,14 @@ fn item(finding: &Finding, evidence: &Evidence, scorer: &Scorer) -> Item {
     }
 }
 
-fn coverage(finding: &Finding) -> Coverage {
+/// What became of asking a source. A hit of which nothing may be known is a miss: the other would tell
+/// that there is something.
+fn coverage(finding: &Finding, evidence: &[&Evidence]) -> Coverage {
+    let has_facts = !finding.network.is_empty() || !finding.nexus.is_empty() || finding.gov.is_some();
+    let is_hollow = finding.status == Status::Hit && evidence.is_empty() && !has_facts;
     Coverage {
         source: finding.source.clone(),
-        status: finding.status,
+        status: if is_hollow { Status::Miss } else { finding.status },
         detail: finding.detail.clone(),
         applies: !is_beside_the_point(finding),
     }

@@ -28,7 +28,7 @@ pub use stored::{FORMAT, StoredError, decode, encode, wake_of};
 /// The most of each collection that a dossier holds; what is over is counted, not kept.
 pub mod caps {
     /// Reporters that a pipeline may name; `check` refuses more.
-    pub const REPORTERS: usize = 30;
+    pub const REPORTERS: usize = 26;
     /// Sources of evidence that a pipeline may name; `check` refuses more.
     pub const SOURCES: usize = 8;
     /// Agreements that a pipeline may name; `check` refuses more.
@@ -44,7 +44,7 @@ pub mod caps {
     /// Victim countries of a fold.
     pub const VICTIM_COUNTRIES: usize = 4;
     /// Tags of a fold that govern sharing.
-    pub const MATTER: usize = 4;
+    pub const MATTER: usize = 2;
     /// Raw references of a fold.
     pub const RAW: usize = 2;
     /// Ids of one reporter in one role by which its own repeats are known.

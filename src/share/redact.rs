@@ -141,13 +141,10 @@ impl<'a> Tree<'a> {
         Ok(())
     }
 
-    /// How many more there are in a list, where the field that counts them is shared.
-    fn more(&mut self, group: &'static str, counted: &'static str, more: u64) {
+    /// How many more there are beside a list, where the field that they would show is shared.
+    fn more(&mut self, name: &'static str, counted: &'static str, more: u64) {
         if more > 0 && self.fields.op(counted).is_some() {
-            let all = self.tree.entry("more").or_insert_with(|| Value::Object(Map::new()));
-            if let Some(all) = all.as_object_mut() {
-                all.insert(group.to_owned(), json!(more));
-            }
+            self.tree.insert(name.to_owned(), json!(more));
         }
     }
 }
@@ -190,7 +187,7 @@ fn lists(out: &mut Tree<'_>, lead: &Lead) -> Result<(), UnknownOp> {
         row.put("malware.name", |op| keep(op, malware.name.as_str()))?;
         row.put("malware.reporters", |op| keep(op, malware.reporters))
     })?;
-    out.more("malware", "malware.name", lead.malware.more);
+    out.more("malware_more", "malware.name", lead.malware.more);
     out.rows("services", &lead.services.items, |row, service| {
         row.put("services.port", |op| keep(op, service.port))?;
         if let Some(protocol) = service.protocol {
@@ -199,7 +196,7 @@ fn lists(out: &mut Tree<'_>, lead: &Lead) -> Result<(), UnknownOp> {
         row.put("services.first_seen", |op| time(op, service.first_seen))?;
         row.put("services.last_seen", |op| time(op, service.last_seen))
     })?;
-    out.more("services", "services.port", lead.services.more);
+    out.more("services_more", "services.port", lead.services.more);
     out.rows("network", &lead.network, |row, network| {
         row.put("network.ip", |op| address(op, &network.ip))?;
         if let Some(asn) = network.asn {
@@ -225,15 +222,16 @@ fn lists(out: &mut Tree<'_>, lead: &Lead) -> Result<(), UnknownOp> {
 }
 
 /// The factors as a recipient may see them. A reporter's claim says neither who nor from where, and
-/// its words are ours; its time is shown no finer than `time.last_seen` is.
+/// its words are ours; its time is shown no finer than `time.last_seen` is. Points are in log-odds, as
+/// everywhere outside.
 fn factors(lead: &Lead, sources: &BTreeSet<&str>, fields: &Fields) -> Result<Value, UnknownOp> {
-    let mut list = Vec::new();
+    let mut list: Vec<(&str, i32, Value)> = Vec::new();
     for factor in &lead.score.factors {
         let mut row = Map::new();
         let (code, text, source) = shown(factor, sources);
         row.insert("code".to_owned(), json!(code));
         row.insert("text".to_owned(), json!(text));
-        row.insert("points".to_owned(), json!(factor.points));
+        row.insert("points".to_owned(), json!(f64::from(factor.points) / 100.0));
         row.insert("source".to_owned(), json!(source));
         row.insert("status".to_owned(), json!(factor.status));
         if let Some(observed_at) = factor.observed_at
@@ -242,16 +240,21 @@ fn factors(lead: &Lead, sources: &BTreeSet<&str>, fields: &Fields) -> Result<Val
             let observed_at = time(op, observed_at).ok_or(UnknownOp { path: "time.last_seen", op })?;
             row.insert("observed_at".to_owned(), observed_at);
         }
-        list.push(Value::Object(row));
+        list.push((code, factor.points, row.into()));
     }
-    Ok(Value::Array(list))
+    // Equals stand in the order of their sources' names, which would tell something of those.
+    for equals in list.chunk_by_mut(|a, b| (a.0, a.1) == (b.0, b.1)) {
+        equals.sort_by_cached_key(|(_, _, row)| row.to_string());
+    }
+    Ok(list.into_iter().map(|(_, _, row)| row).collect())
 }
 
 /// Code, text and source of a factor. What is neither the model's nor of an enricher that this
 /// audience may know of is a reporter's, and says nothing of its own.
 fn shown<'a>(factor: &'a Factor, sources: &BTreeSet<&str>) -> (&'a str, &'a str, &'a str) {
     match factor.code.as_str() {
-        "prior" => (&factor.code, &factor.text, "model"),
+        // Whose origin counts no further is not said.
+        "prior" | CAP => (&factor.code, &factor.text, "model"),
         code if code != "claim" && sources.contains(factor.source.as_str()) => {
             (code, &factor.text, &factor.source)
         }
@@ -259,25 +262,33 @@ fn shown<'a>(factor: &'a Factor, sources: &BTreeSet<&str>) -> (&'a str, &'a str,
     }
 }
 
+/// The code of a factor that takes back what one origin counts beyond its cap. Decay makes it come and
+/// go.
+const CAP: &str = "cap";
+
 /// What tells two states of a lead apart for a recipient: digests over what it is shown, first of all
-/// of it, then without times and counts. What decay alone changes is in neither: numbers of the score,
-/// points, the time of computing. Which factors count is, wherever any of the score is shared.
+/// of it, then without times, counts of sightings, builds and sentences. What decay alone changes is in
+/// neither: numbers of the score, points, the time of computing. Which factors count is in both,
+/// wherever any of the score is shared, as it moves the score.
 pub fn digests(lead: &Lead, fields: &Fields, redacted: &Value, beside: &Value) -> ([u8; 16], [u8; 16]) {
-    let mut identities: Vec<Value> = Vec::new();
+    let factors = || lead.score.factors.iter().filter(|factor| factor.code != CAP);
+    let (mut all, mut kinds) = (Vec::new(), BTreeSet::new());
     if fields.any_of("score") {
-        let identity = |factor: &Factor| json!([factor.code, factor.status, factor.source, factor.origin]);
-        identities = lead.score.factors.iter().map(identity).collect();
+        let kind = |f: &Factor| json!([f.code, f.status, f.source, f.origin]);
+        all = factors().map(|f| json!([kind(f), f.observed_at, f.text]).to_string()).collect();
         // They are listed by points, which decay reorders.
-        identities.sort_by_cached_key(Value::to_string);
+        all.sort_unstable();
+        // More of the same is a count.
+        kinds = factors().map(|factor| kind(factor).to_string()).collect();
     }
-    let digest = |is_left_out: &dyn Fn(&str) -> bool| {
-        let kept = without(redacted, "", is_left_out);
-        let whole = Sha256::digest(bytes(&json!([kept, identities, beside])));
-        let mut first = [0; 16];
-        first.copy_from_slice(&whole[..16]);
-        first
-    };
-    (digest(&decays), digest(&|path| decays(path) || moves(path)))
+    let facts = json!([without(redacted, "", &decays), all, beside]);
+    let major = json!([without(redacted, "", &|path| decays(path) || moves(path)), kinds, beside]);
+    (digest(&facts), digest(&major))
+}
+
+fn digest(of: &Value) -> [u8; 16] {
+    let whole: [u8; 32] = Sha256::digest(bytes(of)).into();
+    *whole.first_chunk().expect("32 bytes begin with sixteen")
 }
 
 /// Whether decay alone changes what is at this path.
@@ -285,16 +296,16 @@ fn decays(path: &str) -> bool {
     matches!(path, "now" | "score")
 }
 
-/// Whether every sighting, or every new build of a database, changes what is at this path.
+/// Whether a sighting more, or a new build of a database, changes what is at this path. How many
+/// reporters there are is not among these: it makes surer.
 fn moves(path: &str) -> bool {
     matches!(
         path,
         "time"
             | "sightings"
-            | "reporters"
-            | "more"
-            | "built"
-            | "malware.reporters"
+            | "malware_more"
+            | "services_more"
+            | "built.sources"
             | "services.first_seen"
             | "services.last_seen"
     )
@@ -644,6 +655,46 @@ mod tests {
             json!({ "indicator": { "value": "http://a.example/x" }, "url_scrubbed": true })
         );
         assert_eq!(strict.hidden.as_deref(), Some(whole));
+    }
+
+    #[test]
+    fn factors_say_what_is_known_of_them_and_no_name() {
+        let (mut lead, _) = marked();
+        lead.score.factors = vec![
+            Factor { points: -250, observed_at: None, ..factor("prior", "SECRET-model") },
+            factor("claim", "SECRET-b"),
+            factor("claim", "SECRET-a"),
+            factor("listed", "known"),
+            Factor {
+                points: -5,
+                observed_at: None,
+                text: "counts no further".to_owned(),
+                ..factor("cap", "m")
+            },
+        ];
+        lead.score.factors[1].observed_at = Some(Timestamp(1_780_000_000_000));
+        let redacted =
+            redact(&lead, MARKING, &["known"].into(), &only(&["score.factors"], Op::Keep)).unwrap();
+        let rows = redacted.fields["score"]["factors"].as_array().unwrap().clone();
+        let shown: Vec<String> =
+            rows.iter().map(|row| format!("{} {} {}", row["code"], row["points"], row["source"])).collect();
+        let want = [
+            r#""prior" -2.5 "model""#,
+            r#""claim" 0.1 "reporter""#,
+            r#""claim" 0.1 "reporter""#,
+            r#""listed" 0.1 "known""#,
+            r#""cap" -0.05 "model""#,
+        ];
+        assert_eq!(shown, want);
+        // Equal claims can't be told apart, whatever order they came in.
+        lead.score.factors.swap(1, 2);
+        let again = redact(&lead, MARKING, &["known"].into(), &only(&["score.factors"], Op::Keep)).unwrap();
+        assert_eq!(again, redacted);
+        // Times of claims are as coarse as the lead's.
+        let mut fields = only(&["score.factors"], Op::Keep);
+        fields.allow(FIELDS.iter().find(|field| field.path == "time.last_seen").unwrap(), Op::TruncateDay);
+        let coarse = redact(&lead, MARKING, &["known"].into(), &fields).unwrap();
+        assert_eq!(coarse.fields["score"]["factors"][3]["observed_at"], "2026-06-06T00:00:00Z");
     }
 
     #[test]

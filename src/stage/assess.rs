@@ -388,56 +388,24 @@ impl Assess {
         release: &Release,
         now: Timestamp,
     ) -> Output {
-        let lead = &release.lead;
-        let id = keyed::disclosure_id(&knowledge.key, &agreement.id, &dossier.indicator.key(), lead.role);
+        let role = release.lead.role;
+        let id = keyed::disclosure_id(&knowledge.key, &agreement.id, &dossier.indicator.key(), role);
         let salt = keyed::salt(&knowledge.key, &id, version);
-        let head = native::MessageHead {
-            disclosure_id: id.clone(),
-            version,
-            supersedes: (version > 1).then(|| version - 1),
-            agreement: agreement.id.clone(),
-            agreement_version: agreement.version,
-            agreement_digest: agreement.digest.clone(),
-            decided_at: now,
-            marking: release.marking,
-            carried: release.carried.clone(),
-        };
+        let supersedes = (version > 1).then(|| version - 1);
+        let head = native::MessageHead::of(agreement, release, id.clone(), version, supersedes, now);
         let payload = native::disclosure(&release.fields, &head);
         let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("we write UTF-8");
         let headers =
             native::headers(&head, &salt).into_iter().map(|(name, value)| (name, text(value))).collect();
-        let entry = Draft {
-            disclosure_id: id.clone(),
-            disclosure_version: version,
+        let commitment = ledger::commitment(&salt, &payload).expect("a salt of ours is hexadecimal");
+        let decided = ledger::Disclosure {
+            id: &id,
+            version,
             decided_at: now,
-            agreement: ledger::AgreementRef {
-                id: agreement.id.clone(),
-                version: agreement.version,
-                digest: agreement.digest.clone(),
-            },
-            provider: agreement.provider.clone(),
-            recipient: agreement.recipient.id.clone(),
-            purposes: agreement.purposes.iter().copied().collect(),
-            legal_basis: agreement.legal_basis.clone(),
-            role: lead.role,
-            indicator_type: lead.indicator.kind,
-            commitment: ledger::commitment(&salt, &payload).expect("a salt of ours is hexadecimal"),
-            output: ledger::Output {
-                format: agreement.format.as_str().to_owned(),
-                bytes: u64::try_from(payload.len()).unwrap_or(u64::MAX),
-                topic: agreement.topic.clone(),
-                key: id.clone(),
-            },
-            tlp: release.marking.tlp,
-            pap: release.marking.pap,
-            risk: lead.score.risk,
-            confidence: lead.score.confidence,
-            verdict: lead.score.verdict,
-            versions: ledger::Versions {
-                model: lead.built.model.clone(),
-                sources: lead.built.sources.clone(),
-            },
+            commitment: &commitment,
+            bytes: u64::try_from(payload.len()).unwrap_or(u64::MAX),
         };
+        let entry = Draft::of(agreement, release, decided);
         let message = Message { topic: agreement.topic.clone(), key: id, headers, payload: text(payload) };
         let sealed = Disclosure::Disclose(Box::new(Sealed { entry, message }));
         Output {

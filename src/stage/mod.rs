@@ -1,6 +1,6 @@
 //! The four stages as pure steps: (state, work, answers, `now`) to (new state, records out).
 //!
-//! A step knows no thread, no clock and no Kafka. One runner (`crate::stream`) drives all four; the
+//! A step knows no thread, no clock and no Kafka. One runner, in the room `stream`, drives all four; the
 //! same steps serve files, tests, replay and `explain`.
 
 pub mod assess;

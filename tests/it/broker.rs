@@ -84,16 +84,26 @@ impl Broker {
         producer.flush(Duration::from_secs(30)).unwrap();
     }
 
-    /// The values of a partition, as a reader of that isolation level sees them now.
-    pub(crate) fn read(&self, topic: &str, partition: i32, isolation: &str) -> Vec<String> {
-        let consumer: BaseConsumer = self
-            .config()
-            .set("group.id", "reader")
-            .set("isolation.level", isolation)
-            .set("enable.auto.commit", "false")
-            .set("enable.partition.eof", "true")
-            .create()
-            .unwrap();
+    /// The values of a partition that a `read_committed` reader is given. A commit is answered before
+    /// its markers are written, so this waits until no transaction is open there.
+    pub(crate) fn read_committed(&self, topic: &str, partition: i32) -> Vec<String> {
+        let reader = |isolation| -> BaseConsumer {
+            self.config()
+                .set("group.id", "reader")
+                .set("isolation.level", isolation)
+                .set("enable.auto.commit", "false")
+                .set("enable.partition.eof", "true")
+                .create()
+                .unwrap()
+        };
+        let (consumer, uncommitted) = (reader("read_committed"), reader("read_uncommitted"));
+        let end = |consumer: &BaseConsumer| {
+            consumer.fetch_watermarks(topic, partition, Duration::from_secs(30)).unwrap().1
+        };
+        let until = now() + Duration::from_secs(30);
+        while end(&consumer) < end(&uncommitted) {
+            assert!(now() < until, "a transaction stays open in {topic}/{partition}");
+        }
         let mut list = TopicPartitionList::new();
         list.add_partition_offset(topic, partition, Offset::Beginning).unwrap();
         consumer.assign(&list).unwrap();

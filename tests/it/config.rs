@@ -80,6 +80,33 @@ fn many_reporters() -> String {
     text
 }
 
+/// A good file with too many agreements and sources.
+fn too_many() -> String {
+    let text = std::fs::read_to_string(fixtures().join("good.toml")).expect("the fixture is there");
+    let agreements: Vec<String> = (0..=caps::AGREEMENTS).map(|n| format!("\"a{n}.toml\"")).collect();
+    let mut text =
+        text.replace("[score]", &format!("[share]\nagreements = [{}]\n[score]", agreements.join(", ")));
+    for _ in 0..=caps::SOURCES {
+        text += "[[enrich]]\nnames = { terms = { tlp = \"RED\", pap = \"RED\" } }\n";
+    }
+    text
+}
+
+#[test]
+fn more_agreements_and_sources_than_a_dossier_keeps_apart() {
+    let (loaded, findings) = load_text(&too_many());
+    assert!(loaded.is_none());
+    for (code, shown) in [
+        ("too-many-agreements", format!("\"a{}.toml\"", caps::AGREEMENTS)),
+        ("too-many-sources", "[[enrich]]".to_owned()),
+    ] {
+        let found = findings.list().iter().find(|finding| finding.code == code).unwrap();
+        let place = found.place.as_ref().unwrap();
+        let text = &place.source.text[place.span.clone()];
+        assert!(text.contains(&shown), "{code}: {text}");
+    }
+}
+
 #[test]
 fn more_reporters_than_a_dossier_keeps_apart() {
     let (loaded, findings) = load_text(&many_reporters());
@@ -108,7 +135,9 @@ fn every_code_has_a_case() {
     for case in CASES {
         found.extend(load(&format!("{case}.toml")).1.list().iter().map(|finding| finding.code));
     }
-    found.extend(load_text(&many_reporters()).1.list().iter().map(|finding| finding.code));
+    for text in [many_reporters(), too_many()] {
+        found.extend(load_text(&text).1.list().iter().map(|finding| finding.code));
+    }
     let known: BTreeSet<&str> = CODES.iter().map(|(code, _)| *code).chain(SHAPE_CODES).collect();
     assert_eq!(known.difference(&found).collect::<Vec<_>>(), Vec::<&&str>::new(), "no case shows these");
 }
@@ -131,7 +160,9 @@ fn codes_are_stable() {
         property-refused
         reporter-twice
         secret-in-file
+        too-many-agreements
         too-many-reporters
+        too-many-sources
         topic-name
         topic-twice
         unknown-audience

@@ -222,7 +222,7 @@ fn everything_said(reporter: usize, role: Role, marking: Marking) -> impl Iterat
         claimed_confidence: Some(100),
         tlp: Some(marking.tlp),
         pap: Some(marking.pap),
-        tags: Vec::new(),
+        tags: (0..6).map(|i| format!("matter:{}", longest(caps::TEXT - 7, i))).collect(),
         comment: None,
         victim: Some(Victim {
             country: Some(format!("{}{}", char::from(b'A' + u8::try_from(n % 26).expect("it is")), 'X')),

@@ -118,8 +118,8 @@ fn a_commit_is_there_whole_and_an_abort_not_at_all() {
     log.offsets(&[(tp(&input, 0), 0)]).unwrap();
     assert_eq!(log.commit().unwrap(), Commit::Committed);
 
-    assert_eq!(broker.read(&out, 0, "read_committed"), ["one"]);
-    assert_eq!(broker.read(&out, 1, "read_committed"), ["two", ""]);
+    assert_eq!(broker.read_committed(&out, 0), ["one"]);
+    assert_eq!(broker.read_committed(&out, 1), ["two", ""]);
 }
 
 #[test]
@@ -194,8 +194,11 @@ fn the_end_of_a_view_is_beyond_the_last_stable_offset_and_reading_stops_before_i
     }
     log.abort().unwrap();
 
-    let (_, end) = log.view_bounds(&state_tp).unwrap();
-    assert_eq!(end, 5, "three records and two markers");
+    // Three records and two markers. The broker answers before it has written the marker.
+    let end = 5;
+    while log.view_bounds(&state_tp).unwrap() != (0, end) {
+        assert!(now() < until);
+    }
     let mut found = Vec::new();
     let mut position = 0;
     while position < end {
@@ -260,7 +263,7 @@ fn a_producer_whose_id_was_taken_over_is_fenced() {
     new.write(&output(&out, "new"), 0).unwrap();
     new.offsets(&[(tp(&input, 0), 0)]).unwrap();
     assert_eq!(new.commit().unwrap(), Commit::Committed);
-    assert_eq!(broker.read(&out, 0, "read_committed"), ["new"]);
+    assert_eq!(broker.read_committed(&out, 0), ["new"]);
 }
 
 #[test]
@@ -323,7 +326,7 @@ fn a_member_that_the_group_left_behind_commits_nothing() {
     heir.write(&output(&out, "heir"), 0).unwrap();
     heir.offsets(&[(tp(&input, 0), 1)]).unwrap();
     assert_eq!(heir.commit().unwrap(), Commit::Committed);
-    assert_eq!(broker.read(&out, 0, "read_committed"), ["heir"]);
+    assert_eq!(broker.read_committed(&out, 0), ["heir"]);
 
     let polled = poll_until(&mut zombie, |polled| !polled.is_empty());
     assert!(matches!(&polled[0], Polled::Lost(tps) if *tps == [tp(&input, 0)]), "{polled:?}");
@@ -404,17 +407,17 @@ fn seeking_rewinds_and_paused_partitions_are_silent() {
     assert_eq!(values(&mut log, 2), ["2", "3"]);
 
     // Rewound while paused, as a brake that stopped the topic meets an abort.
-    log.pause(&[zero.clone()]).unwrap();
+    log.pause(std::slice::from_ref(&zero)).unwrap();
     log.seek(&zero, 0).unwrap();
     broker.produce(&input, 1, &[("x", "other")]);
     assert_eq!(values(&mut log, 1), ["other"], "the paused one gives nothing");
-    log.resume(&[zero.clone()]).unwrap();
+    log.resume(std::slice::from_ref(&zero)).unwrap();
     assert_eq!(values(&mut log, 3), ["1", "2", "3"]);
 
     // Paused with records fetched that were not polled: none is lost.
     log.seek(&zero, 0).unwrap();
     let polled = poll_one(&mut log);
-    log.pause(&[zero.clone()]).unwrap();
+    log.pause(std::slice::from_ref(&zero)).unwrap();
     log.resume(&[zero]).unwrap();
     let rest = values(&mut log, 2);
     assert_eq!([vec![polled], rest].concat(), ["1", "2", "3"]);
@@ -491,7 +494,7 @@ fn a_record_too_large_aborts_its_transaction_and_says_why() {
     log.begin().unwrap();
     log.write(&output(&small, "fits"), 0).unwrap();
     assert_eq!(log.commit().unwrap(), Commit::Committed);
-    assert_eq!(broker.read(&small, 0, "read_committed"), ["fits"]);
+    assert_eq!(broker.read_committed(&small, 0), ["fits"]);
 }
 
 #[test]
@@ -507,7 +510,7 @@ fn a_new_producer_goes_on_where_the_old_one_was_dropped() {
     log.write(&output(&out, "kept"), 0).unwrap();
     log.offsets(&[(tp(&input, 0), 0)]).unwrap();
     assert_eq!(log.commit().unwrap(), Commit::Committed);
-    assert_eq!(broker.read(&out, 0, "read_committed"), ["kept"]);
+    assert_eq!(broker.read_committed(&out, 0), ["kept"]);
 }
 
 #[test]
@@ -540,7 +543,7 @@ fn a_commit_does_not_wait_in_steps_of_a_tenth_of_a_second() {
             let started = now();
             naive.begin_transaction().unwrap();
             for _ in 0..50 {
-                naive.send(BaseRecord::to(&*out).key("key").payload(batch.value.as_ref().unwrap())).unwrap();
+                naive.send(BaseRecord::to(&out).key("key").payload(batch.value.as_ref().unwrap())).unwrap();
             }
             naive.commit_transaction(Timeout::Never).unwrap();
             started.elapsed()
@@ -580,14 +583,21 @@ fn topics_are_made_once_described_and_compared() {
         configs: configs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect(),
     };
     let client = broker.client();
-    assert_eq!(admin::create_topics(&client, &[spec.clone()]).unwrap(), [spec.name.clone()]);
-    assert_eq!(admin::create_topics(&client, &[spec.clone()]).unwrap(), [String::new(); 0], "it is there");
+    assert_eq!(
+        admin::create_topics(&client, std::slice::from_ref(&spec)).unwrap(),
+        std::slice::from_ref(&spec.name)
+    );
+    assert_eq!(
+        admin::create_topics(&client, std::slice::from_ref(&spec)).unwrap(),
+        Vec::<String>::new(),
+        "it is there"
+    );
     let described = admin::describe_topics(&client, &[&spec.name, "not-there"]).unwrap();
     assert_eq!(described.len(), 1);
     let found = &described[&spec.name];
     assert_eq!((found.partitions, found.replication), (4, 1));
     assert_eq!(found.configs["cleanup.policy"], "compact");
-    assert_eq!(admin::compare(&spec, found), [String::new(); 0]);
+    assert_eq!(admin::compare(&spec, found), Vec::<String>::new());
     let wish = TopicSpec { partitions: 8, ..spec };
     assert_eq!(admin::compare(&wish, found).len(), 1);
     let wrong = TopicSpec { name: broker.fresh_name("wrong"), replication: 9, ..wish };

@@ -35,3 +35,6 @@ mod state;
 mod broker;
 // The Kafka log on it.
 mod kafka_log;
+
+// The demonstration's table against what its raw records say, computed here.
+mod demo;

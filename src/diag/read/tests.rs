@@ -1,3 +1,5 @@
+//! Bad files and what is said of them.
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use expect_test::{Expect, expect};

@@ -163,7 +163,7 @@ fn a_source_that_has_nothing_to_say_of_this_type_is_not_missed() {
         (skipped(Some("the quota is used up"), false), true),
         (Finding { status: Status::Unknown, ..skipped(Some("no answer in time"), false) }, true),
     ] {
-        assert_eq!(coverage(&finding).applies, applies, "{finding:?}");
+        assert_eq!(coverage(&finding, &[]).applies, applies, "{finding:?}");
     }
 }
 

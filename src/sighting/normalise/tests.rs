@@ -1,3 +1,5 @@
+//! What becomes of texts: every type, every refusal, and the properties of the whole.
+
 use proptest::prelude::*;
 
 use super::*;

@@ -226,7 +226,9 @@ mod tests {
         check(&[("bootstrap.servers", "a:1"), ("linger.ms", "20")], None);
         check(
             &[("bootstrap.servers", "a:1"), ("isolation.level", "read_uncommitted")],
-            Some("kafka.client sets `isolation.level`: remove it, aborted records must never be read"),
+            Some(
+                "kafka.client sets `isolation.level`: remove it, records of aborted transactions must not be read",
+            ),
         );
         check(
             &[("linger.ms", "20")],

@@ -5,6 +5,7 @@
 
 mod keys;
 mod properties;
+mod real;
 mod world;
 
 use std::sync::Arc;
@@ -140,6 +141,14 @@ fn agreements_that_may_know_of_the_same_share_one_lead() {
 }
 
 #[test]
+fn what_has_no_link_to_the_countries_is_never_scored() {
+    let mut world = world::World::standard(UNIT);
+    world.dossier.findings[1].nexus[0].country = "SG".to_owned();
+    let decision = world.decide_by(&|_, _| panic!("scored"));
+    assert_eq!(seen(&decision.outcome), "7 nexus None");
+}
+
+#[test]
 fn decay_alone_and_what_is_not_shared_tell_nobody_anything() {
     let world = world::World::standard(UNIT);
     let digests = |world: &world::World| {
@@ -171,6 +180,10 @@ fn decay_alone_and_what_is_not_shared_tell_nobody_anything() {
     // Evidence that moves the score counts wherever a score is shared, and only there.
     let mut more = world.clone();
     let evidence = more.dossier.findings[0].evidence[0].clone();
+    let mut again = world.clone();
+    again.dossier.findings[0].evidence.push(evidence.clone());
+    assert_eq!(digests(&again).1, base.1, "more of the same");
+    assert_ne!(digests(&again).0, base.0);
     more.dossier.findings[0].evidence.push(Evidence { code: "listed-too".to_owned(), ..evidence });
     assert_ne!(digests(&more).1, base.1);
     let no_score: String =

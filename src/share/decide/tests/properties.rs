@@ -41,7 +41,7 @@ fn finding_may(world: &World, finding: &Finding) -> bool {
 }
 
 /// The same world with only what the recipient may know of.
-fn bare(world: &World) -> World {
+pub(super) fn bare(world: &World) -> World {
     let mut bare = world.clone();
     bare.dossier.folds.retain(|fold| fold_may(world, fold));
     bare.dossier.findings.retain(|finding| finding_may(world, finding));
@@ -143,8 +143,8 @@ fn i4_only_named_fields_go_out() {
         for path in &shown {
             let field = match path.as_str() {
                 "url_scrubbed" => "url.full",
-                "more.malware" => "malware.name",
-                "more.services" => "services.port",
+                "malware_more" => "malware.name",
+                "services_more" => "services.port",
                 path if path.starts_with("score.factors") => "score.factors",
                 path if path.starts_with("built") => "built",
                 path => path,
@@ -162,13 +162,13 @@ fn i4_only_named_fields_go_out() {
 
 /// Something that the recipient may not know of.
 #[derive(Debug, Clone)]
-enum Hidden {
+pub(super) enum Hidden {
     Fold(Fold, Terms),
     Finding(Finding, Terms),
     Evidence(usize, Tlp),
 }
 
-fn arb_hidden() -> impl Strategy<Value = Hidden> {
+pub(super) fn arb_hidden() -> impl Strategy<Value = Hidden> {
     prop_oneof![
         3 => (arb_fold(), arb_terms()).prop_map(|(fold, terms)| Hidden::Fold(fold, terms)),
         2 => (arb_finding(), arb_terms()).prop_map(|(finding, terms)| Hidden::Finding(finding, terms)),
@@ -178,7 +178,7 @@ fn arb_hidden() -> impl Strategy<Value = Hidden> {
 }
 
 /// The world with it, by somebody new; and whether the recipient may know of it.
-fn with(world: &World, hidden: &Hidden) -> (World, bool) {
+pub(super) fn with(world: &World, hidden: &Hidden) -> (World, bool) {
     let mut with = world.clone();
     match hidden {
         Hidden::Fold(fold, terms) => {

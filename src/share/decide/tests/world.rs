@@ -132,7 +132,7 @@ pub(super) fn fold(reporter: &str, role: Role, marking: Marking) -> Fold {
         malware: Capped { kept: vec![("alpha".to_owned(), seen)], overflow: 1 },
         victim_countries: Capped::default(),
         matter: Capped::default(),
-        confidence: Some((last, 1, 80)),
+        confidence: None,
         raw: vec![(last, Some(443), raw)],
     }
 }
