@@ -87,9 +87,38 @@ fn the_reporters_own_repeat_changes_nothing() {
     let mut dossier = Dossier::new(indicator());
     assert_eq!(fold(&mut dossier, &first, GREEN), Folded::Counted);
     let before = dossier.clone();
-    assert_eq!(fold(&mut dossier, &later, AMBER), Folded::Repeat);
+    assert_eq!(fold(&mut dossier, &later, GREEN), Folded::Repeat);
     assert_eq!(dossier, before);
+    assert_eq!(fold(&mut dossier, &later, AMBER), Folded::Counted, "who may not know of it sees no gap");
+    assert_eq!(fold(&mut dossier, &first, AMBER), Folded::Repeat);
+    assert_eq!(dossier.folds[0], before.folds[0]);
     assert_eq!(fold(&mut dossier, &other, GREEN), Folded::Counted, "another reporter's id is its own");
+}
+
+#[test]
+fn the_strictest_fold_gives_way_first() {
+    let under = |role: Role, pap: Pap| (role, Marking { tlp: Tlp::Red, pap });
+    let hidden = [
+        under(Role::C2, Pap::Clear),
+        under(Role::C2, Pap::Green),
+        under(Role::C2, Pap::Amber),
+        under(Role::C2, Pap::Red),
+        under(Role::Scanner, Pap::Clear),
+    ];
+    let open = (Role::Undetermined, GREEN);
+    let kept = |all: &[(Role, Marking)]| {
+        let mut dossier = Dossier::new(indicator());
+        for (role, marking) in all {
+            fold(&mut dossier, &sighting("a", *role, 1), *marking);
+        }
+        dossier
+    };
+    let first = kept(&[[open].as_slice(), &hidden].concat());
+    let last = kept(&[hidden.as_slice(), &[open]].concat());
+    assert_eq!(first, last);
+    let keys: Vec<_> = last.folds.iter().map(|fold| (fold.role, fold.marking)).collect();
+    assert_eq!(keys, [hidden[0], hidden[1], under(Role::Scanner, Pap::Clear), open]);
+    assert_eq!(last.unkept, [("a".to_owned(), 2)]);
 }
 
 #[test]
