@@ -445,9 +445,10 @@ impl Runner {
                 };
                 // Outside of the log, or with its beginning cut off: what is on disk is not of it.
                 if (view.offset() > end || (view.offset() > 0 && view.offset() < start))
-                    && let Err(err) = view.reset() {
-                        return self.stop("state-unusable", err.to_string());
-                    }
+                    && let Err(err) = view.reset()
+                {
+                    return self.stop("state-unusable", err.to_string());
+                }
                 view.reached(start);
                 part.phase = Phase::Reading(end);
                 let reached = view.offset();
@@ -765,9 +766,10 @@ impl Runner {
                         part.next = *offset;
                     }
                     if let (Some(end), Some(view)) = (self.ends.remove(tp), self.state.get_mut(&tp.partition))
-                        && let Err(err) = view.write_behind(end, now) {
-                            return self.stop("state-unusable", err.to_string());
-                        }
+                        && let Err(err) = view.write_behind(end, now)
+                    {
+                        return self.stop("state-unusable", err.to_string());
+                    }
                 }
                 actions.extend(self.ask_for_ends(now));
                 for (topic, records, dead) in seen {

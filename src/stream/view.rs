@@ -214,9 +214,10 @@ impl View {
     pub fn apply(&mut self, key: &[u8], value: Option<Vec<u8>>, wake: Option<Timestamp>) {
         let id = id_of(key);
         if let Some(Some(old)) = self.overlay.get(&id)
-            && let Some(at) = old.wake {
-                self.wakes.remove(&(at, id));
-            }
+            && let Some(at) = old.wake
+        {
+            self.wakes.remove(&(at, id));
+        }
         let entry = value.map(|value| Entry { wake, key: key.to_vec(), value });
         if let Some(at) = entry.as_ref().and_then(|entry| entry.wake) {
             self.wakes.insert((at, id));

@@ -1,6 +1,7 @@
 //! Tests through the rooms' faces, one module a topic, in the order of the house.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "tests may say what they do")]
 #![allow(clippy::unwrap_used, reason = "a test that can't go on has failed")]
+#![allow(clippy::type_complexity, reason = "what a test compares is named where it is compared")]
 
 // The house itself: rooms, purity, and the rules that no compiler holds.
 mod tidy;

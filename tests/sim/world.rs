@@ -250,9 +250,10 @@ impl World {
             simulated.lane.answer(answers, self.now);
         }
         if self.trace
-            && let Some(action) = simulated.lane.next_action() {
-                eprintln!("{} {number}.{which} {:?}", self.now, shorten(action));
-            }
+            && let Some(action) = simulated.lane.next_action()
+        {
+            eprintln!("{} {number}.{which} {:?}", self.now, shorten(action));
+        }
         match simulated.lane.step(self.now, 5, Duration::ZERO) {
             Stepped::Did | Stepped::Polled(_) => {}
             Stepped::Note(Note::Committed { .. }) => self.tally.commits += 1,

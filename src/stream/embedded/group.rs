@@ -137,9 +137,10 @@ impl Group {
 
     pub(super) fn settle(&mut self, txn: TxnId, committed: bool) {
         if let Some(offsets) = self.pending.remove(&txn)
-            && committed {
-                self.committed.extend(offsets);
-            }
+            && committed
+        {
+            self.committed.extend(offsets);
+        }
     }
 
     /// The stable committed offsets, or none while a transaction over one of them is not settled.
