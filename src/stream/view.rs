@@ -281,29 +281,6 @@ impl View {
         found.iter().filter_map(|(_, id)| self.entry(id)).map(|entry| entry.key).collect()
     }
 
-    /// When the next entry wants to be looked at.
-    ///
-    /// # Panics
-    /// When the disk can't be read: there is no way on.
-    pub fn next_wake(&self) -> Option<Timestamp> {
-        let in_overlay = self.wakes.first().map(|(at, _)| *at);
-        let on_disk = self.disk.as_ref().and_then(|disk| {
-            let first = disk
-                .store
-                .walk(WAKES, None, 1 + self.overlay.len(), |_| true)
-                .expect("the state on disk can be read");
-            first
-                .iter()
-                .filter_map(|(key, _)| wake_of_key(key))
-                .find(|(_, id)| !self.overlay.contains_key(id))
-                .map(|(at, _)| at)
-        });
-        match (in_overlay, on_disk) {
-            (Some(a), Some(b)) => Some(a.min(b)),
-            (a, b) => a.or(b),
-        }
-    }
-
     /// At most `limit` keys in order of id after `cursor`, and the cursor to go on from.
     ///
     /// # Panics

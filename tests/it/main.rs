@@ -33,6 +33,9 @@ mod schema;
 // The state on disk: lost, kept, or another's.
 mod state;
 
+// The assess stage alone: stops, wake-ups, expiry, sweeps.
+mod assess;
+
 // A real Kafka, one a test binary.
 mod broker;
 // The Kafka log on it.
