@@ -198,9 +198,7 @@ fn claim(checked: &Checked, chosen: &[StageName]) -> anyhow::Result<Vec<File>> {
                 "another process works in {}: give each instance a state directory of its own",
                 folder.display()
             ),
-            Err(TryLockError::Error(err)) => {
-                Err(err).with_context(|| format!("locking {}", path.display()))
-            }
+            Err(TryLockError::Error(err)) => Err(err).with_context(|| format!("locking {}", path.display())),
         }
     };
     chosen.iter().filter(|stage| matches!(stage, StageName::Assess | StageName::Release)).map(one).collect()

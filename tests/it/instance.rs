@@ -157,8 +157,7 @@ impl Instance {
         let series = text.lines().filter(|line| {
             line.strip_prefix(name).is_some_and(|rest| rest.starts_with(['{', ' '])) && line.contains(labels)
         });
-        let values: Vec<f64> =
-            series.map(|line| line.rsplit(' ').next().unwrap().parse().unwrap()).collect();
+        let values: Vec<f64> = series.map(|line| line.rsplit(' ').next().unwrap().parse().unwrap()).collect();
         (!values.is_empty()).then(|| values.iter().sum())
     }
 

@@ -104,7 +104,8 @@ fn committed(broker: &Broker, group: &str, topic: &str, partitions: i32) -> BTre
         list.add_partition(topic, partition);
     }
     let found = consumer.committed_offsets(list, LONG).unwrap();
-    let offset = |element: &rdkafka::topic_partition_list::TopicPartitionListElem<'_>| match element.offset() {
+    let offset = |element: &rdkafka::topic_partition_list::TopicPartitionListElem<'_>| match element.offset()
+    {
         Offset::Offset(offset) => offset,
         _ => 0,
     };
@@ -202,7 +203,11 @@ fn last(records: &[Record]) -> BTreeMap<String, &Record> {
 
 /// Compares key by key, so that a difference shows as one key's and not as a page.
 #[track_caller]
-fn same<T: PartialEq + std::fmt::Debug>(what: &str, kafka: &BTreeMap<String, T>, memory: &BTreeMap<String, T>) {
+fn same<T: PartialEq + std::fmt::Debug>(
+    what: &str,
+    kafka: &BTreeMap<String, T>,
+    memory: &BTreeMap<String, T>,
+) {
     assert!(!memory.is_empty(), "{what}: nothing to compare");
     let differ: Vec<&String> = kafka
         .keys()
@@ -314,9 +319,10 @@ fn disclosures(
 fn check_ledger(loaded: &Loaded, topics: &Topics) -> u64 {
     let entries = &topics["sightline.ledger"];
     let position = |record: &Record| format!("{} {} {}", record.topic, record.partition, record.offset);
-    let report = ledger::verify(entries.iter().map(|record| {
-        (record.key.as_deref().unwrap(), record.value.as_deref().unwrap(), position(record))
-    }));
+    let report =
+        ledger::verify(entries.iter().map(|record| {
+            (record.key.as_deref().unwrap(), record.value.as_deref().unwrap(), position(record))
+        }));
     assert_eq!(report.faults, []);
     let messages: Vec<(&Record, String)> = loaded
         .checked
@@ -370,7 +376,10 @@ fn check_outcomes(topics: &Topics, raw: &[Record]) {
         let (indexes, sightings, dead) = outcomes.remove(&at).unwrap_or_default();
         let n = u32::try_from(indexes.len()).unwrap();
         let whole = n > 0 && dead == 0 && sightings == n && indexes.iter().copied().eq(0..n);
-        assert!(whole || (n == 0 && dead == 1), "{at:?} has {indexes:?}, {sightings} sightings, {dead} dead letters");
+        assert!(
+            whole || (n == 0 && dead == 1),
+            "{at:?} has {indexes:?}, {sightings} sightings, {dead} dead letters"
+        );
     }
     assert!(outcomes.is_empty(), "outcomes of no record: {outcomes:?}");
 }
@@ -455,11 +464,7 @@ fn the_topics_hold_what_enrich_gives_though_one_instance_was_killed_and_one_adde
     let (on_kafka, memory) = (dossiers(&found), dossiers(&expected));
     same("dossiers", &on_kafka, &memory);
     same("leads", &leads(&found), &leads(&expected));
-    same(
-        "disclosures",
-        &disclosures(&loaded, &found, &on_kafka),
-        &disclosures(&loaded, &expected, &memory),
-    );
+    same("disclosures", &disclosures(&loaded, &found, &on_kafka), &disclosures(&loaded, &expected, &memory));
     for agreement in &loaded.checked.agreements {
         assert!(!found[&agreement.topic].is_empty(), "{} was told nothing", agreement.id);
     }
@@ -471,10 +476,8 @@ fn the_topics_hold_what_enrich_gives_though_one_instance_was_killed_and_one_adde
     let text = String::from_utf8(verified.stdout).unwrap();
     assert!(verified.status.success(), "{text}");
     assert!(text.contains(&format!("{entries} entries, {entries} messages: sound")), "{text}");
-    let explained = sites[1].sightline(
-        &["explain", "--kafka", "--for", "dxa-hub-01", "--now", NOW],
-        &["198.51.100[.]0"],
-    );
+    let explained =
+        sites[1].sightline(&["explain", "--kafka", "--for", "dxa-hub-01", "--now", NOW], &["198.51.100[.]0"]);
     let text = String::from_utf8(explained.stdout).unwrap();
     assert!(explained.status.success() && text.contains("for dxa-hub-01"), "{text}");
 }
@@ -514,7 +517,8 @@ fn a_topic_that_is_missing_or_will_not_do_is_said_and_ends_the_process() {
     admin::create_topics(&broker.client(), &[spec]).unwrap();
     let made = site.sightline(&["topics"], &["--create"]);
     let said = String::from_utf8(made.stderr).unwrap();
-    assert_eq!(made.status.code(), Some(1), "{said}");
+    let listed = String::from_utf8(made.stdout).unwrap();
+    assert_eq!(made.status.code(), Some(1), "{said}\n{listed}");
     assert!(said.contains("`wrong.sightings` has 5 partitions, the pipeline says 12"), "{said}");
     check_refused(&site, "`wrong.sightings` has 5 partitions, the pipeline says 12");
 }
@@ -537,7 +541,9 @@ fn it_waits_for_brokers_that_are_away_and_keeps_its_state_for_itself() {
     let broker = Broker::start();
     make_raw_topics(broker);
     let (from, to) = prefixed("late.");
-    assert!(Site::new(broker.bootstrap(), &[(from, &to)]).sightline(&["topics"], &["--create"]).status.success());
+    assert!(
+        Site::new(broker.bootstrap(), &[(from, &to)]).sightline(&["topics"], &["--create"]).status.success()
+    );
 
     // A port that was free a moment ago, on which nobody listens.
     let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
