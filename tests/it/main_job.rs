@@ -517,7 +517,8 @@ fn a_topic_that_is_missing_or_will_not_do_is_said_and_ends_the_process() {
     admin::create_topics(&broker.client(), &[spec]).unwrap();
     let made = site.sightline(&["topics"], &["--create"]);
     let said = String::from_utf8(made.stderr).unwrap();
-    assert_eq!(made.status.code(), Some(1), "{said}");
+    let listed = String::from_utf8(made.stdout).unwrap();
+    assert_eq!(made.status.code(), Some(1), "{said}\n{listed}");
     assert!(said.contains("`wrong.sightings` has 5 partitions, the pipeline says 12"), "{said}");
     check_refused(&site, "`wrong.sightings` has 5 partitions, the pipeline says 12");
 }
