@@ -19,15 +19,10 @@ struct Line<'a> {
     key: Option<Cow<'a, str>>,
     headers: Vec<(Cow<'a, str>, Cow<'a, str>)>,
     /// Byte for byte, where it is JSON on one line.
-    #[serde(borrow, default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
+    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
     value: Option<&'a RawValue>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     value_base64: Option<String>,
-}
-
-/// What stands there, null too: serde takes null for nothing, and a tombstone is something.
-fn present<'de: 'a, 'a, D: Deserializer<'de>>(deserializer: D) -> Result<Option<&'a RawValue>, D::Error> {
-    <&RawValue>::deserialize(deserializer).map(Some)
 }
 
 /// JSON that any reader reads: no deep nesting, no lone surrogates, no number out of range. [`RawValue`]

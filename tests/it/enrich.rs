@@ -562,14 +562,14 @@ fn missing_and_wrong_files_are_shown_at_their_places() {
         &["--pipeline", "asean.toml"],
         64,
         expect![[r#"
-        error[unreadable-file]: cannot read asean/watchlist.csv: No such file or directory (os error 2)
-           --> asean.toml:190:8
-            |
-        190 | file = "asean/watchlist.csv"
-            |        ^^^^^^^^^^^^^^^^^^^^^
+            error[unreadable-file]: cannot read asean/watchlist.csv: No such file or directory (os error 2)
+               --> asean.toml:207:8
+                |
+            207 | file = "asean/watchlist.csv"
+                |        ^^^^^^^^^^^^^^^^^^^^^
 
-        asean.toml: 1 error
-    "#]],
+            asean.toml: 1 error
+        "#]],
     );
     let world = World::shipped();
     let path = world.path("asean.toml");
@@ -582,14 +582,16 @@ fn missing_and_wrong_files_are_shown_at_their_places() {
         &["--pipeline", "asean.toml"],
         64,
         expect![[r#"
-        error[unreadable-file]: cannot read asean/city.mmdb: No such file or directory (os error 2)
-           --> asean.toml:229:8
-            |
-        229 | city = "asean/city.mmdb"
-            |        ^^^^^^^^^^^^^^^^^
+            error[enricher-twice]: two enrichers are called `geoip`
+               --> asean.toml:246:8
+                |
+            246 | city = "asean/city.mmdb"
+                |        ^^^^^^^^^^^^^^^^^
+                |
+                = help: keep one, or give a list another `name`: leads and metrics tell sources apart by it
 
-        asean.toml: 1 error
-    "#]],
+            asean.toml: 1 error
+        "#]],
     );
     std::fs::write(world.path("asean/city.mmdb"), b"not a database").unwrap();
     check_refusal(
@@ -597,14 +599,28 @@ fn missing_and_wrong_files_are_shown_at_their_places() {
         &["--pipeline", "asean.toml"],
         64,
         expect![[r#"
-        error[geoip-corrupt]: asean/city.mmdb: not a sound MaxMind DB file (invalid database: could not find MaxMind DB metadata in file); fetch it again, unpacked, and replace it whole
-           --> asean.toml:229:8
-            |
-        229 | city = "asean/city.mmdb"
-            |        ^^^^^^^^^^^^^^^^^
+            error[geoip-corrupt]: asean/city.mmdb: not a sound MaxMind DB file (invalid database: could not find MaxMind DB metadata in file); fetch it again, unpacked, and replace it whole
+               --> asean.toml:183:8
+                |
+            183 | city = "asean/city.mmdb"
+                |        ^^^^^^^^^^^^^^^^^
 
-        asean.toml: 1 error
-    "#]],
+            error[enricher-twice]: two enrichers are called `geoip`
+               --> asean.toml:246:8
+                |
+            246 | city = "asean/city.mmdb"
+                |        ^^^^^^^^^^^^^^^^^
+                |
+                = help: keep one, or give a list another `name`: leads and metrics tell sources apart by it
+
+            error[geoip-corrupt]: asean/city.mmdb: not a sound MaxMind DB file (invalid database: could not find MaxMind DB metadata in file); fetch it again, unpacked, and replace it whole
+               --> asean.toml:246:8
+                |
+            246 | city = "asean/city.mmdb"
+                |        ^^^^^^^^^^^^^^^^^
+
+            asean.toml: 3 errors
+        "#]],
     );
     std::fs::write(&path, "[pipeline]\nname = \"x\"\nnmae = 1\n").unwrap();
     check_refusal(
