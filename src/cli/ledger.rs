@@ -122,10 +122,9 @@ impl Names {
 }
 
 /// What was found, in words.
-pub(super) struct Verified {
-    pub(super) text: String,
-    pub(super) faults: usize,
-    pub(super) entries: u64,
+struct Verified {
+    text: String,
+    faults: usize,
 }
 
 fn verify(records: &[Placed], names: &Names, messages: bool) -> Verified {
@@ -162,7 +161,7 @@ fn verify(records: &[Placed], names: &Names, messages: bool) -> Verified {
     };
     text += &format!("{} entries, {} messages: {verdict}\n", report.entries, sent.len());
     text += &format!("not seen by this check: {}\n", report.note);
-    Verified { text, faults: report.faults.len(), entries: report.entries }
+    Verified { text, faults: report.faults.len() }
 }
 
 fn message(placed: &Placed) -> Message<'_> {
@@ -179,16 +178,4 @@ fn message(placed: &Placed) -> Message<'_> {
         payload: placed.record.value.as_deref().unwrap_or_default(),
         position: &placed.position,
     }
-}
-
-/// Verifies records that are at hand: for the demo.
-pub(super) fn verify_records(records: &[Record], ledger: &str, audiences: BTreeSet<String>) -> Verified {
-    let placed: Vec<Placed> = records
-        .iter()
-        .map(|record| Placed {
-            record: record.clone(),
-            position: format!("{} offset {}", record.topic, record.offset),
-        })
-        .collect();
-    verify(&placed, &Names { ledger: Some(ledger.to_owned()), audiences }, true)
 }

@@ -1,6 +1,7 @@
 //! `sightline run`: the stages on a Kafka cluster, until told to stop.
 
 use std::collections::BTreeMap;
+use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering};
@@ -83,6 +84,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let health = Arc::new(Health::new(STUCK_AFTER, Box::new(|| super::clock().0)));
     let serve = Serve::start(loaded.checked.listen, health.clone(), registry)?;
     info!(address = %serve.addr, "metrics and health are served");
+    let claims = claim(&loaded.checked, &chosen)?;
     compare_topics(&loaded.checked)?;
     watch::show_builds(&loaded, &metrics);
     let process = Arc::new(Process {
@@ -126,6 +128,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
             error!("a lane thread panicked");
         }
     }
+    drop(claims);
     info!(outcome = if outcome == ExitCode::SUCCESS { "clean" } else { "failed" }, "stopped");
     Ok(outcome)
 }
@@ -179,6 +182,26 @@ fn wait(
             Err(mpsc::RecvTimeoutError::Disconnected) => return Ok(outcome),
         }
     }
+}
+
+/// Holds the state directory of each stage until dropped. Two processes on one would write behind each
+/// other's back: what one restored, the other could overwrite with what it had a moment before.
+fn claim(checked: &Checked, chosen: &[StageName]) -> anyhow::Result<Vec<File>> {
+    let one = |stage: &StageName| {
+        let folder = checked.state_directory.join(stage.as_str());
+        std::fs::create_dir_all(&folder).with_context(|| format!("making {}", folder.display()))?;
+        let path = folder.join("in-use");
+        let file = File::create(&path).with_context(|| format!("making {}", path.display()))?;
+        match file.try_lock() {
+            Ok(()) => Ok(file),
+            Err(TryLockError::WouldBlock) => anyhow::bail!(
+                "another process works in {}: give each instance a state directory of its own",
+                folder.display()
+            ),
+            Err(TryLockError::Error(err)) => Err(err).with_context(|| format!("locking {}", path.display())),
+        }
+    };
+    chosen.iter().filter(|stage| matches!(stage, StageName::Assess | StageName::Release)).map(one).collect()
 }
 
 /// Refuses topics that would break keyed state, or stall on a large record. Where the brokers do not

@@ -76,8 +76,10 @@ fn create(checked: &Checked, specs: &[TopicSpec]) -> anyhow::Result<ExitCode> {
     for spec in &wanted {
         let is_new = made.contains(&spec.name);
         print(&format!("{} {}\n", if is_new { "made   " } else { "present" }, spec.name))?;
-        if let Some(existing) = present.get(&spec.name) {
-            wrong.extend(admin::compare(spec, existing));
+        match present.get(&spec.name) {
+            Some(existing) => wrong.extend(admin::compare(spec, existing)),
+            // Not to be looked at is not to be right.
+            None => wrong.push(format!("topic `{}` is not there any more; try again", spec.name)),
         }
     }
     if wrong.is_empty() {

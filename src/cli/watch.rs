@@ -31,8 +31,9 @@ pub(super) struct Watch {
 impl Watch {
     /// Looks at all files now.
     pub(super) fn look_now(&self) {
-        // A watcher that ended has said why.
-        drop(self.wake.send(()));
+        if self.wake.send(()).is_err() {
+            warn!("the watcher of files has ended");
+        }
     }
 
     /// Ends it.

@@ -49,8 +49,11 @@ impl Deliver {
         let Some(reason) = reason else {
             return (outbox.message.into_output(), None);
         };
-        let stop =
-            Disclosure::Stop(Stopped { seq: outbox.seq, entry: outbox.entry, reason: reason.to_owned() });
+        let stop = Disclosure::Stop(Box::new(Stopped {
+            seq: outbox.seq,
+            entry: outbox.entry,
+            reason: reason.to_owned(),
+        }));
         let output = Output {
             topic: self.topics.disclosures.clone(),
             partition: None,

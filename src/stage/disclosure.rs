@@ -14,7 +14,7 @@ pub enum Disclosure {
     /// Assess decided that this may go out.
     Disclose(Box<Sealed>),
     /// Deliver did not let an outbox record go out.
-    Stop(Stopped),
+    Stop(Box<Stopped>),
 }
 
 /// A decided disclosure: what the ledger is to say, and the message, byte for byte.

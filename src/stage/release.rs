@@ -41,6 +41,8 @@ impl Release {
         Self { topics, knowledge }
     }
 
+    /// Writes one ledger entry and moves the chain on; the entry's number.
+    #[expect(clippy::too_many_arguments, reason = "each is a different thing that an entry needs")]
     fn enter(
         &self,
         made: &mut Made,
@@ -105,7 +107,8 @@ impl Release {
                     headers: Vec::new(),
                 });
             }
-            Disclosure::Stop(Stopped { seq, entry, reason }) => {
+            Disclosure::Stop(stopped) => {
+                let Stopped { seq, entry, reason } = *stopped;
                 let agreement = entry.agreement.id.clone();
                 let kind = Kind::Stopped { reason, stops: Some(seq) };
                 self.enter(made, state, partition, &agreement, &entry, &kind, now)?;

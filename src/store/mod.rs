@@ -27,6 +27,9 @@ pub struct Store {
     tables: Vec<Database<Bytes, Bytes>>,
 }
 
+/// A key and its value.
+pub type Entry = (Vec<u8>, Vec<u8>);
+
 /// Changes to apply in one write transaction: table, key, value (none removes).
 pub type Change = (usize, Vec<u8>, Option<Vec<u8>>);
 
@@ -105,7 +108,7 @@ impl Store {
         after: Option<&[u8]>,
         limit: usize,
         keep: impl Fn(&[u8]) -> bool,
-    ) -> Result<Vec<(Vec<u8>, Vec<u8>)>, StoreError> {
+    ) -> Result<Vec<Entry>, StoreError> {
         let txn = self.env.read_txn().map_err(failed("beginning a read"))?;
         let from = after.map_or(std::ops::Bound::Unbounded, std::ops::Bound::Excluded);
         let range = (from, std::ops::Bound::<&[u8]>::Unbounded);

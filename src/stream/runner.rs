@@ -226,8 +226,10 @@ pub struct Runner {
     state: BTreeMap<i32, View>,
     doing: Doing,
     first_buffered_at: Option<Timestamp>,
-    /// Batches in a row that did not commit; each halves the next.
+    /// Batches in a row that did not commit; each halves the next, and makes it wait longer.
     aborts: u32,
+    /// When the last of them was taken back.
+    aborted_at: Timestamp,
     full: bool,
     brakes: BTreeMap<String, Brake>,
     last_write_behind: Timestamp,
@@ -237,6 +239,9 @@ pub struct Runner {
 
 /// After this many aborts in a row the fault is not going to pass by itself.
 const ABORTS: u32 = 20;
+/// Milliseconds before the first batch after an abort, twice as long after each further one, up to
+/// 64 times.
+const FIRST_REST: i64 = 50;
 /// Rounds of questions in one batch.
 const ROUNDS: u32 = 3;
 
@@ -261,6 +266,7 @@ impl Runner {
             doing: Doing::Nothing,
             first_buffered_at: None,
             aborts: 0,
+            aborted_at: Timestamp(i64::MIN),
             full: false,
             brakes,
             last_write_behind: Timestamp(i64::MIN),
@@ -337,7 +343,7 @@ impl Runner {
                 }
                 Vec::new()
             }
-            Event::Failed(error) => self.failed(error),
+            Event::Failed(error) => self.failed(error, now),
         }
     }
 
@@ -444,10 +450,10 @@ impl Runner {
                     }
                 };
                 // Outside of the log, or with its beginning cut off: what is on disk is not of it.
-                if view.offset() > end || (view.offset() > 0 && view.offset() < start) {
-                    if let Err(err) = view.reset() {
-                        return self.stop("state-unusable", err.to_string());
-                    }
+                if (view.offset() > end || (view.offset() > 0 && view.offset() < start))
+                    && let Err(err) = view.reset()
+                {
+                    return self.stop("state-unusable", err.to_string());
                 }
                 view.reached(start);
                 part.phase = Phase::Reading(end);
@@ -574,13 +580,18 @@ impl Runner {
         let now = self.at(now);
         self.parts.iter().filter(|(_, part)| part.phase == Phase::Active).any(|(tp, _)| {
             self.state.get(&tp.partition).is_some_and(|view| {
-                view.next_wake().is_some_and(|at| at <= now) || self.step.has_idle_work(&Delta::over(view))
+                !view.due(now, 1).is_empty() || self.step.has_idle_work(&Delta::over(view))
             })
         })
     }
 
     fn batch_is_due(&self, now: Timestamp) -> bool {
         if self.unwritten() > self.settings.unwritten {
+            return false;
+        }
+        // What made the last batch fail gets time to pass; a clock that was set back is not waited for.
+        let rest = FIRST_REST << self.aborts.min(6);
+        if self.aborts > 0 && now >= self.aborted_at && now.since(self.aborted_at) < rest {
             return false;
         }
         let buffered: usize = self.parts.values().map(|part| part.buffer.len()).sum();
@@ -766,10 +777,9 @@ impl Runner {
                         part.next = *offset;
                     }
                     if let (Some(end), Some(view)) = (self.ends.remove(tp), self.state.get_mut(&tp.partition))
+                        && let Err(err) = view.write_behind(end, now)
                     {
-                        if let Err(err) = view.write_behind(end, now) {
-                            return self.stop("state-unusable", err.to_string());
-                        }
+                        return self.stop("state-unusable", err.to_string());
                     }
                 }
                 actions.extend(self.ask_for_ends(now));
@@ -783,8 +793,8 @@ impl Runner {
                 actions.extend(self.unfill());
                 actions
             }
-            Commit::Aborted => self.recover(false, next.into_keys().collect(), "the commit was refused"),
-            Commit::Unknown => self.recover(true, next.into_keys().collect(), ""),
+            Commit::Aborted => self.recover(false, next.into_keys().collect(), "the commit was refused", now),
+            Commit::Unknown => self.recover(true, next.into_keys().collect(), "", now),
         }
     }
 
@@ -818,15 +828,17 @@ impl Runner {
         vec![Action::Resume(going.map(|(tp, _)| tp.clone()).collect())]
     }
 
-    fn failed(&mut self, error: LogError) -> Vec<Action> {
+    fn failed(&mut self, error: LogError, now: Timestamp) -> Vec<Action> {
         match error {
             LogError::Fenced(text) => self.stop("fenced", text),
             LogError::Fatal(text) => self.stop("log-failed", text),
             LogError::Abort(text) | LogError::Retry(text) => {
                 match std::mem::replace(&mut self.doing, Doing::Nothing) {
-                    Doing::Committing { next, .. } => self.recover(false, next.into_keys().collect(), &text),
+                    Doing::Committing { next, .. } => {
+                        self.recover(false, next.into_keys().collect(), &text, now)
+                    }
                     // The abort itself failed: a new producer ends what is open.
-                    Doing::Recovering { parts, .. } => self.recover(true, parts, &text),
+                    Doing::Recovering { parts, .. } => self.recover(true, parts, &text, now),
                     other => {
                         self.doing = other;
                         Vec::new()
@@ -838,8 +850,9 @@ impl Runner {
 
     /// Takes a batch back. Where the outcome is known, the input is rewound to the batch's start;
     /// where it is not, the log is asked, state and all, as after an assignment.
-    fn recover(&mut self, unknown: bool, parts: Vec<Tp>, why: &str) -> Vec<Action> {
+    fn recover(&mut self, unknown: bool, parts: Vec<Tp>, why: &str, now: Timestamp) -> Vec<Action> {
         self.aborts += 1;
+        self.aborted_at = now;
         if self.aborts > ABORTS {
             return self
                 .stop("no-commit", format!("{ABORTS} batches in a row could not be committed: {why}"));

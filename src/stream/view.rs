@@ -213,10 +213,10 @@ impl View {
     /// When the disk can't be read: there is no way on.
     pub fn apply(&mut self, key: &[u8], value: Option<Vec<u8>>, wake: Option<Timestamp>) {
         let id = id_of(key);
-        if let Some(Some(old)) = self.overlay.get(&id) {
-            if let Some(at) = old.wake {
-                self.wakes.remove(&(at, id));
-            }
+        if let Some(Some(old)) = self.overlay.get(&id)
+            && let Some(at) = old.wake
+        {
+            self.wakes.remove(&(at, id));
         }
         let entry = value.map(|value| Entry { wake, key: key.to_vec(), value });
         if let Some(at) = entry.as_ref().and_then(|entry| entry.wake) {
@@ -279,29 +279,6 @@ impl View {
             found.truncate(limit);
         }
         found.iter().filter_map(|(_, id)| self.entry(id)).map(|entry| entry.key).collect()
-    }
-
-    /// When the next entry wants to be looked at.
-    ///
-    /// # Panics
-    /// When the disk can't be read: there is no way on.
-    pub fn next_wake(&self) -> Option<Timestamp> {
-        let in_overlay = self.wakes.first().map(|(at, _)| *at);
-        let on_disk = self.disk.as_ref().and_then(|disk| {
-            let first = disk
-                .store
-                .walk(WAKES, None, 1 + self.overlay.len(), |_| true)
-                .expect("the state on disk can be read");
-            first
-                .iter()
-                .filter_map(|(key, _)| wake_of_key(key))
-                .find(|(_, id)| !self.overlay.contains_key(id))
-                .map(|(at, _)| at)
-        });
-        match (in_overlay, on_disk) {
-            (Some(a), Some(b)) => Some(a.min(b)),
-            (a, b) => a.or(b),
-        }
     }
 
     /// At most `limit` keys in order of id after `cursor`, and the cursor to go on from.

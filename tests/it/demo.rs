@@ -3,6 +3,7 @@
 //! Nothing of the program is used for it: records are read, addresses located and decisions taken by
 //! the few lines below, which know what the agreements and the invented cases are. Only stored
 //! dossiers are decoded with the program's own hand, to see by which clause something is refused.
+#![allow(clippy::unwrap_used, clippy::map_err_ignore, reason = "what is not as it must be fails the test")]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{Ipv4Addr, Ipv6Addr};
@@ -409,6 +410,15 @@ fn clause(rules: &Rules, subject: &Subject, claims: &Claims) -> Option<&'static 
     }
 }
 
+/// An indicator as a recipient has it: the police without what gives access, the vendor without any query.
+fn sent(rules: &Rules, indicator: &str) -> String {
+    match indicator.split_once('?') {
+        Some((before, _)) if rules.is_vendor => before.to_owned(),
+        Some((before, query)) if query.starts_with("session=") => format!("{before}?session=scrubbed"),
+        _ => indicator.to_owned(),
+    }
+}
+
 fn sightline(args: &[&str]) -> Output {
     let out = Command::new(env!("CARGO_BIN_EXE_sightline")).args(args).output().expect("the program starts");
     assert!(out.status.success(), "{args:?}: {}", String::from_utf8_lossy(&out.stderr));
@@ -483,7 +493,11 @@ fn check_table(seed: u64) -> tempfile::TempDir {
         let kept =
             std::fs::read_to_string(folder.path().join(format!("out/{}.ndjson", rules.topic))).unwrap();
         assert_eq!(row["messages"], kept.lines().count(), "{}", rules.id);
-        assert_eq!(told(kept.lines()), received, "{}", rules.id);
+        let sent: BTreeSet<Subject> =
+            received.into_iter().map(|(indicator, role)| (sent(rules, &indicator), role)).collect();
+        let told = told(kept.lines());
+        let other: Vec<&Subject> = told.symmetric_difference(&sent).take(5).collect();
+        assert_eq!(other, Vec::<&Subject>::new(), "{}", rules.id);
     }
     check_printed(&stdout, &table);
     folder

@@ -1,5 +1,7 @@
 //! Tests through the rooms' faces, one module a topic, in the order of the house.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "tests may say what they do")]
+#![allow(clippy::unwrap_used, reason = "a test that can't go on has failed")]
+#![allow(clippy::type_complexity, reason = "what a test compares is named where it is compared")]
 
 // The house itself: rooms, purity, and the rules that no compiler holds.
 mod tidy;
@@ -31,10 +33,21 @@ mod schema;
 // The state on disk: lost, kept, or another's.
 mod state;
 
+// The assess stage alone: stops, wake-ups, expiry, sweeps.
+mod assess;
+
 // A real Kafka, one a test binary.
 mod broker;
 // The Kafka log on it.
 mod kafka_log;
+// The binary as processes, and generated raw records.
+mod instance;
+mod load;
+// The main job on Kafka: killed, added to, and the same as in memory.
+mod main_job;
 
 // The demonstration's table against what its raw records say, computed here.
 mod demo;
+
+// The README's commands and what they print.
+mod readme;

@@ -180,7 +180,7 @@ impl Step for Tallying {
 }
 
 /// Runs one seed; panics when the books don't balance.
-pub fn run(seed: u64, disk: Option<PathBuf>, trace: bool) -> Tally {
+pub(crate) fn run(seed: u64, disk: Option<PathBuf>, trace: bool) -> Tally {
     let mut rng = Pcg64::seed_from_u64(seed);
     let cluster = Cluster::new(true);
     let mut partitions = BTreeMap::new();

@@ -253,7 +253,7 @@ fn plan(rng: &mut Pcg64) -> Plan {
 }
 
 /// Runs one seed; panics when the books don't balance.
-pub fn run(seed: u64, disk: Option<PathBuf>, trace: bool) -> Tally {
+pub(crate) fn run(seed: u64, disk: Option<PathBuf>, trace: bool) -> Tally {
     let mut rng = Pcg64::seed_from_u64(seed ^ 0x5169_6874);
     let cluster = Cluster::new(true);
     let mut partitions = BTreeMap::new();

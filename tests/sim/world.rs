@@ -17,13 +17,13 @@ use sightline::stream::runner::{Action, Note, Runner, Settings};
 use sightline::stream::view::Views;
 
 /// A stage as the world starts it.
-pub struct Stage {
+pub(crate) struct Stage {
     pub group: &'static str,
     pub make: Box<dyn Fn() -> Box<dyn Step>>,
 }
 
 /// How the world answers a question.
-pub type Answerer = Box<dyn Fn(&Question) -> Answer>;
+pub(crate) type Answerer = Box<dyn Fn(&Question) -> Answer>;
 
 struct Instance {
     lanes: Vec<Simulated>,
@@ -40,7 +40,7 @@ struct Simulated {
 
 /// What happened, for the summary that shows that a run was not idle.
 #[derive(Debug, Default, Clone)]
-pub struct Tally {
+pub(crate) struct Tally {
     pub commits: u64,
     pub aborts: u64,
     pub unknown: u64,
@@ -54,7 +54,7 @@ pub struct Tally {
 }
 
 impl Tally {
-    pub fn add(&mut self, other: &Self) {
+    pub(crate) fn add(&mut self, other: &Self) {
         self.commits += other.commits;
         self.aborts += other.aborts;
         self.unknown += other.unknown;
@@ -68,7 +68,7 @@ impl Tally {
     }
 }
 
-pub struct World {
+pub(crate) struct World {
     pub cluster: Cluster,
     pub rng: Pcg64,
     pub tally: Tally,
@@ -86,7 +86,7 @@ pub struct World {
 }
 
 impl World {
-    pub fn new(
+    pub(crate) fn new(
         cluster: Cluster,
         rng: Pcg64,
         now: Timestamp,
@@ -169,7 +169,7 @@ impl World {
     }
 
     /// One thing happens. `faults` lets things go wrong.
-    pub fn step(&mut self, faults: bool) {
+    pub(crate) fn step(&mut self, faults: bool) {
         self.steps += 1;
         self.now = self.now.plus(self.rng.random_range(0..20));
         self.latest = self.latest.max(self.now);
@@ -249,10 +249,10 @@ impl World {
         for (_, answers) in Vec::from_iter::<Vec<(u64, Answers)>>(arrived) {
             simulated.lane.answer(answers, self.now);
         }
-        if self.trace {
-            if let Some(action) = simulated.lane.next_action() {
-                eprintln!("{} {number}.{which} {:?}", self.now, shorten(action));
-            }
+        if self.trace
+            && let Some(action) = simulated.lane.next_action()
+        {
+            eprintln!("{} {number}.{which} {:?}", self.now, shorten(action));
         }
         match simulated.lane.step(self.now, 5, Duration::ZERO) {
             Stepped::Did | Stepped::Polled(_) => {}
@@ -283,7 +283,7 @@ impl World {
 
     /// Nothing goes wrong any more: runs until all is quiet, at most so many steps.
     /// Then lets time pass beyond all that the clock ever showed, so that whatever waits for a time gets it, and does so again.
-    pub fn settle(&mut self, most: u64) {
+    pub(crate) fn settle(&mut self, most: u64) {
         for _ in 0..2 {
             self.settle_now(most);
             self.now = self.latest.plus(2 * 3_600_000);

@@ -113,12 +113,12 @@ struct Held {
 fn networks() -> Vec<Held> {
     let v4 = |address, length| IpNet::from(Ipv4Net::new_assert(address, length));
     let mut networks = Vec::new();
-    for country in 0..COUNTRIES.len() {
+    for (country, held) in COUNTRIES.iter().enumerate() {
         for operator in 0..4u8 {
             let net = v4(address(country, u32::from(operator) * OPERATED), 20);
             // A hoster of Singapore that registered its addresses in Thailand: both countries have to
             // do with it, and the second little.
-            let registered = (COUNTRIES[country].code == "SG" && operator == 3).then_some("TH");
+            let registered = (held.code == "SG" && operator == 3).then_some("TH");
             networks.push(Held { net, country, operator: operator.into(), registered });
         }
         let net = IpNet::from(Ipv6Net::new_assert(address6(country, 0), 48));

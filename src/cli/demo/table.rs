@@ -245,9 +245,7 @@ impl ReadBack {
                 () if vendor == police => ' ',
                 () => '~',
             };
-            text += &format!("{mark} {path:<39}  {:<46}  {}", cut(&police, 46), cut(&vendor, 44))
-                .trim_end()
-                .to_owned();
+            text += format!("{mark} {path:<39}  {:<46}  {}", cut(&police, 46), cut(&vendor, 44)).trim_end();
             text.push('\n');
         }
         Ok(text)

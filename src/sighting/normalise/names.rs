@@ -25,7 +25,7 @@ pub(super) fn canonical(text: &str) -> Result<Cow<'_, str>, String> {
         Cow::Borrowed(text)
     } else {
         let ascii = idna::domain_to_ascii_cow(text.as_bytes(), idna::AsciiDenyList::URL)
-            .map_err(|_| "it holds characters that no domain name has (UTS 46)".to_owned())?;
+            .map_err(|err| format!("it holds characters that no domain name has (UTS 46): {err}"))?;
         // The dots of other scripts are dots too, so a trailing one may only show now.
         match ascii {
             Cow::Borrowed(ascii) => Cow::Borrowed(ascii.strip_suffix('.').unwrap_or(ascii)),

@@ -26,14 +26,10 @@ impl Normaliser {
                 format!("a {} URL names no host on a network", url.scheme()),
             ));
         }
-        // None of these can fail: there is a host, and the scheme is not `file`.
         url.set_fragment(None);
-        if !url.username().is_empty() {
-            let _ = url.set_username("");
-        }
-        if url.password().is_some() {
-            let _ = url.set_password(None);
-        }
+        // Neither can fail: there is a host, and the scheme is not `file`.
+        let is_bare = url.set_username("").is_ok() && url.set_password(None).is_ok();
+        debug_assert!(is_bare, "a URL with a host takes another user");
         let host = self.host(&url)?;
         if let Some(host) = host {
             url.set_host(Some(&host))

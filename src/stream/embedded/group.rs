@@ -136,10 +136,10 @@ impl Group {
     }
 
     pub(super) fn settle(&mut self, txn: TxnId, committed: bool) {
-        if let Some(offsets) = self.pending.remove(&txn) {
-            if committed {
-                self.committed.extend(offsets);
-            }
+        if let Some(offsets) = self.pending.remove(&txn)
+            && committed
+        {
+            self.committed.extend(offsets);
         }
     }
 

@@ -148,10 +148,10 @@ impl Log for EmbeddedLog {
         })?;
         let mut read = ViewRead { records: Vec::new(), position: from.max(log.base) };
         while read.records.len() < max && read.position < log.last_stable() {
-            if let Some(Entry::Record { txn, record }) = log.at(read.position) {
-                if !log.aborted.contains(txn) {
-                    read.records.push((record.key.clone().unwrap_or_default(), record.value.clone()));
-                }
+            if let Some(Entry::Record { txn, record }) = log.at(read.position)
+                && !log.aborted.contains(txn)
+            {
+                read.records.push((record.key.clone().unwrap_or_default(), record.value.clone()));
             }
             read.position += 1;
         }

@@ -73,7 +73,19 @@ pub fn create_topics(
             Err((name, code)) => refused.push(format!("cannot make topic `{name}`: {code}")),
         }
     }
-    if refused.is_empty() { Ok(created) } else { Err(LogError::Fatal(refused.join("; "))) }
+    if !refused.is_empty() {
+        return Err(LogError::Fatal(refused.join("; ")));
+    }
+    // A broker learns a little later of what its controller made, and until then says that it isn't there.
+    let until = super::now() + TIMEOUT;
+    loop {
+        let found = describe_topics(client, &names)?;
+        let Some(missing) = names.iter().find(|name| !found.contains_key(**name)) else { return Ok(created) };
+        if super::now() >= until {
+            return Err(LogError::Retry(format!("topic `{missing}` was made, but no broker knows it yet")));
+        }
+        std::thread::sleep(super::PAUSE);
+    }
 }
 
 /// The topics of these names as they are; those that don't exist are left out.

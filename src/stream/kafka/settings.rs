@@ -127,6 +127,9 @@ impl KafkaSettings {
         config
             .set("client.id", format!("{}{suffix}", self.transactional_id))
             .set("max.poll.interval.ms", "120000")
+            // A lane that died holds its partitions for this long; heartbeats do not wait for batches.
+            .set("session.timeout.ms", "10000")
+            .set("heartbeat.interval.ms", "2000")
             .set("fetch.wait.max.ms", "100")
             .set("fetch.queue.backoff.ms", "20")
             .set("queued.min.messages", "50000")
