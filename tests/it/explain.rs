@@ -262,5 +262,11 @@ fn state_explains_as_its_records_do() {
             sightline: there is no state of assess in elsewhere: name it with --state, or ask the topic with --kafka: No such file or directory (os error 2)
         "#]],
     );
-    refused("10.0.0.1", &[], expect![[""]]);
+    refused(
+        "10.0.0.1",
+        &[],
+        expect![[r#"
+            sightline: 10.0.0.1: 10.0.0.1 is set aside (private use), and identifies nobody [special-purpose]
+        "#]],
+    );
 }
