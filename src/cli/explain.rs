@@ -207,5 +207,5 @@ fn explain(dossier: &Dossier, knowledge: &Knowledge, agreement: Option<&str>, no
 }
 
 fn indent(text: &str) -> String {
-    text.lines().map(|line| format!("    {line}\n")).collect()
+    text.lines().map(|line| if line.is_empty() { "\n".to_owned() } else { format!("    {line}\n") }).collect()
 }

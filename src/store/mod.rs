@@ -83,7 +83,8 @@ impl Store {
                 ))
             })?);
         }
-        drop(txn);
+        // Handles of tables live on only if the transaction that opened them is committed.
+        txn.commit().map_err(failed("keeping the tables open"))?;
         Ok(Self { env, tables: list })
     }
 
