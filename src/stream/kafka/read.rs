@@ -44,6 +44,42 @@ pub fn read_partition(
     read(settings, topic, |count| BTreeSet::from([choose(count)]), &mut each)
 }
 
+/// Waits until nothing that is in these partitions now is of an open transaction: a reader of committed
+/// records stops there, and would take it for the end. What a killed lane left open is aborted when its
+/// time is over.
+fn wait_out_transactions(
+    settings: &KafkaSettings,
+    committed: &BaseConsumer<ReaderContext>,
+    topic: &str,
+    partitions: &BTreeSet<i32>,
+) -> Result<(), LogError> {
+    let failed = |error: KafkaError| LogError::Retry(format!("asking for the end of {topic}: {error}"));
+    let uncommitted: BaseConsumer<ReaderContext> = settings
+        .metadata()
+        .create_with_context(ReaderContext::default())
+        .map_err(|error| super::setup(&error, "the reader of ends"))?;
+    let until = super::now() + settings.transaction_timeout * 2 + settings.call_timeout;
+    for partition in partitions {
+        let (_, end) =
+            uncommitted.fetch_watermarks(topic, *partition, settings.call_timeout).map_err(failed)?;
+        loop {
+            let (_, stable) =
+                committed.fetch_watermarks(topic, *partition, settings.call_timeout).map_err(failed)?;
+            if stable >= end {
+                break;
+            }
+            if super::now() > until {
+                return Err(LogError::Retry(format!(
+                    "a transaction on partition {partition} of {topic} stays open at offset {stable}, and what is behind it \
+                     can't be read: `kafka-transactions.sh find-hanging` shows whose it is"
+                )));
+            }
+            std::thread::sleep(WAIT);
+        }
+    }
+    Ok(())
+}
+
 fn read(
     settings: &KafkaSettings,
     topic: &str,
@@ -59,6 +95,7 @@ fn read(
     let mut open = choose(count);
     let mut list = TopicPartitionList::new();
     let failed = |error: KafkaError| LogError::Fatal(format!("reading {topic}: {error}"));
+    wait_out_transactions(settings, &consumer, topic, &open)?;
     for partition in &open {
         list.add_partition_offset(topic, *partition, Offset::Beginning).map_err(failed)?;
     }
