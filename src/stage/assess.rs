@@ -10,7 +10,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::dead_letter::dead_letter;
+use super::dead_letter::not_ours;
 use super::disclosure::{Disclosure, Message, Sealed, to_json};
 use super::knowledge::{Knowledge, Shared};
 use super::{Count, Made, Output, Record, State, Step, Stop, Work, partition_of};
@@ -119,15 +119,7 @@ impl Assess {
                 }
                 Err(text) => {
                     let text = format!("not a sighting of ours: {text}");
-                    made.outputs.push(dead_letter(
-                        &self.topics.dead_letters,
-                        "assess",
-                        record,
-                        "not-ours",
-                        &text,
-                        now,
-                    ));
-                    made.counts.push(Count { what: "dead-letters", label: "not-ours".to_owned(), n: 1 });
+                    not_ours(made, &self.topics.dead_letters, self.name(), record, &text, now);
                 }
             }
         }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use crate::sighting::Timestamp;
 
-use super::{Header, Output, Record};
+use super::{Count, Header, Made, Output, Record};
 
 /// What every header of ours on a dead letter begins with.
 pub const PREFIX: &str = "sightline.error.";
@@ -45,6 +45,20 @@ pub fn dead_letter(
         value: record.value.clone(),
         headers: theirs.chain(ours).collect(),
     }
+}
+
+/// Adds the dead letter of a record between our stages that is none of ours, and counts it.
+pub(super) fn not_ours(
+    made: &mut Made,
+    topic: &Arc<str>,
+    stage: &str,
+    record: &Record,
+    text: &str,
+    now: Timestamp,
+) {
+    const CODE: &str = "not-ours";
+    made.outputs.push(dead_letter(topic, stage, record, CODE, text, now));
+    made.counts.push(Count { what: "dead-letters", label: CODE.to_owned(), n: 1 });
 }
 
 #[cfg(test)]

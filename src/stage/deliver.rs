@@ -7,7 +7,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use super::dead_letter::dead_letter;
+use super::dead_letter::not_ours;
 use super::disclosure::{Disclosure, Outbox, Stopped, to_json};
 use super::knowledge::Shared;
 use super::{Count, Made, Output, State, Step, Stop, Work};
@@ -89,15 +89,7 @@ impl Step for Deliver {
                 }
                 Err(err) => {
                     let text = format!("not an outbox record of ours: {err}");
-                    made.outputs.push(dead_letter(
-                        &self.topics.dead_letters,
-                        "deliver",
-                        record,
-                        "not-ours",
-                        &text,
-                        now,
-                    ));
-                    made.counts.push(Count { what: "dead-letters", label: "not-ours".to_owned(), n: 1 });
+                    not_ours(&mut made, &self.topics.dead_letters, self.name(), record, &text, now);
                 }
             }
         }

@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use super::dead_letter::dead_letter;
+use super::dead_letter::not_ours;
 use super::disclosure::{Disclosure, Outbox, Sealed, Stopped, to_json};
 use super::knowledge::Shared;
 use super::{Count, Made, Output, Record, State, Step, Stop, Work};
@@ -144,15 +144,7 @@ impl Step for Release {
                 Ok(disclosure) => self.release(&mut made, state, record, disclosure, now)?,
                 Err(err) => {
                     let text = format!("not a disclosure of ours: {err}");
-                    made.outputs.push(dead_letter(
-                        &self.topics.dead_letters,
-                        "release",
-                        record,
-                        "not-ours",
-                        &text,
-                        now,
-                    ));
-                    made.counts.push(Count { what: "dead-letters", label: "not-ours".to_owned(), n: 1 });
+                    not_ours(&mut made, &self.topics.dead_letters, self.name(), record, &text, now);
                 }
             }
         }

@@ -220,16 +220,6 @@ impl Cluster {
         (log.base..log.last_stable()).rev().find(|offset| log.record(&topic, partition, *offset).is_some())
     }
 
-    /// How many committed records a topic holds.
-    pub fn committed_len(&self, topic: &str) -> usize {
-        self.committed(topic).len()
-    }
-
-    /// The topics' names.
-    pub fn topics(&self) -> Vec<Arc<str>> {
-        self.lock().topics.keys().cloned().collect()
-    }
-
     /// The offsets that a group has committed.
     pub fn group_offsets(&self, group: &str) -> BTreeMap<Tp, i64> {
         self.lock().groups.get(group).map(|group| group.committed.clone()).unwrap_or_default()
