@@ -69,12 +69,19 @@ impl<L: Log> Lane<L> {
         self.queue.extend(actions);
     }
 
-    /// Does the next action, or polls (waiting at most `wait`) and lets the runner go on.
+    /// Does the next action, or polls (waiting at most `wait`) and lets the runner go on. Takes at most
+    /// `max` records, or writes as many of one transaction.
     pub fn step(&mut self, now: Timestamp, max: usize, wait: Duration) -> Stepped {
-        match self.queue.pop_front() {
-            Some(action) => self.act(action, now),
-            None => self.poll(now, max, wait),
+        let Some(action) = self.queue.pop_front() else { return self.poll(now, max, wait) };
+        let mut left = if is_write(&action) { max.saturating_sub(1) } else { 0 };
+        let stepped = self.act(action, now);
+        while left > 0
+            && let Some(write) = self.queue.pop_front_if(|next| is_write(next))
+        {
+            self.act(write, now);
+            left -= 1;
         }
+        stepped
     }
 
     fn poll(&mut self, now: Timestamp, max: usize, wait: Duration) -> Stepped {
@@ -100,28 +107,30 @@ impl<L: Log> Lane<L> {
     }
 
     fn act(&mut self, action: Action, now: Timestamp) -> Stepped {
-        let event = match action.clone() {
-            Action::Note(note) => return Stepped::Note(note),
-            Action::Ask(questions) => return Stepped::Ask(questions),
+        let event = match &action {
+            Action::Note(note) => return Stepped::Note(note.clone()),
+            Action::Ask(questions) => return Stepped::Ask(questions.clone()),
             Action::Stop(stop) => {
                 self.queue.clear();
-                return Stepped::Stop(stop);
+                return Stepped::Stop(stop.clone());
             }
-            Action::Pause(tps) => self.log.pause(&tps).map(|()| None),
-            Action::Resume(tps) => self.log.resume(&tps).map(|()| None),
-            Action::Seek(tp, offset) => self.log.seek(&tp, offset).map(|()| None),
+            Action::Pause(tps) => self.log.pause(tps).map(|()| None),
+            Action::Resume(tps) => self.log.resume(tps).map(|()| None),
+            Action::Seek(tp, offset) => self.log.seek(tp, *offset).map(|()| None),
             Action::StableCommitted(tps) => {
-                self.log.stable_committed(&tps).map(|list| Some(Event::StableCommitted(list)))
+                self.log.stable_committed(tps).map(|list| Some(Event::StableCommitted(list)))
             }
-            Action::ViewBounds { input, state } => {
-                self.log.view_bounds(&state).map(|(start, end)| Some(Event::ViewBounds(input, start, end)))
-            }
-            Action::ReadView { input, state, from } => {
-                self.log.read_view(&state, from, 10_000).map(|read| Some(Event::ViewRead(input, from, read)))
-            }
+            Action::ViewBounds { input, state } => self
+                .log
+                .view_bounds(state)
+                .map(|(start, end)| Some(Event::ViewBounds(input.clone(), start, end))),
+            Action::ReadView { input, state, from } => self
+                .log
+                .read_view(state, *from, 10_000)
+                .map(|read| Some(Event::ViewRead(input.clone(), *from, read))),
             Action::Begin => self.log.begin().map(|()| None),
-            Action::Write(output, partition) => self.log.write(&output, partition).map(|()| None),
-            Action::Offsets(offsets) => self.log.offsets(&offsets).map(|()| None),
+            Action::Write(output, partition) => self.log.write(output, *partition).map(|()| None),
+            Action::Offsets(offsets) => self.log.offsets(offsets).map(|()| None),
             Action::Commit => self.log.commit().map(|outcome| Some(Event::Ended(outcome))),
             Action::Abort => self.log.abort().map(|()| Some(Event::Recovered)),
             Action::RebuildProducer => self.log.rebuild_producer().map(|()| Some(Event::Recovered)),
@@ -150,4 +159,8 @@ impl<L: Log> Lane<L> {
             (_, LogError::Retry(_) | LogError::Abort(_)) => self.later.push(action),
         }
     }
+}
+
+fn is_write(action: &Action) -> bool {
+    matches!(action, Action::Write(..))
 }
