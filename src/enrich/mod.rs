@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::sighting::{Indicator, Pap, Role, Timestamp, Tlp};
 
-pub use replace::{Form, Loaded, Swap, replace_check};
+pub use replace::{Form, Loaded, replace_check};
 use settings::{EnricherConfig, check_stale_after, digest, take};
 pub use settings::{EnricherSettings, LoadError, check_all};
 
@@ -32,7 +32,7 @@ pub trait Enricher: Send + Sync {
 
     /// Which data is loaded: names and dates of builds. It stands in every lead that used it, and a
     /// finding of another build is looked up again.
-    fn build(&self) -> String;
+    fn build(&self) -> &str;
 
     /// Whether the finding is there without anybody having asked: a local file is, an answer to a
     /// question that a sighting triggered is not, and then inherits the terms of that sighting.
@@ -133,7 +133,7 @@ impl Finding {
             source: enricher.name().to_owned(),
             status,
             detail: None,
-            build: enricher.build(),
+            build: enricher.build().to_owned(),
             looked_up_at: now,
             independent: enricher.independent(),
             evidence: Vec::new(),

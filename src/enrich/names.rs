@@ -194,8 +194,8 @@ impl Enricher for Names {
         NAME
     }
 
-    fn build(&self) -> String {
-        self.build.clone()
+    fn build(&self) -> &str {
+        &self.build
     }
 
     fn stale_after(&self) -> i64 {

@@ -1,15 +1,11 @@
-//! Replacing an enricher's data while it is in use: what may replace what, and the exchange itself.
+//! Replacing an enricher's data while it is in use: what may replace what.
 //!
 //! Nothing is read or watched here. A file that may not replace the one in use is reported and the old
 //! one stays; restarting takes it as it is.
 
-use std::sync::Arc;
-
-use arc_swap::ArcSwap;
-
-use super::{Answers, Enricher, Finding, LoadError, Question};
+use super::LoadError;
+use crate::sighting::Timestamp;
 use crate::sighting::time::DAY;
-use crate::sighting::{Indicator, Timestamp};
 
 /// What a file is, which decides what may replace it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -96,73 +92,9 @@ pub fn replace_check(old: &[Loaded], new: &[Loaded], now: Timestamp) -> Result<(
     Ok(())
 }
 
-/// An enricher whose data can be exchanged whole while others use it. Its name stays.
-///
-/// Questions may be asked by one version and the finding made by the next: a finding names the build
-/// that made it, and a finding of another build than the current is looked up again.
-pub struct Swap {
-    name: String,
-    current: ArcSwap<Arc<dyn Enricher>>,
-}
-
-impl Swap {
-    /// The enricher with its first data.
-    pub fn new(enricher: Arc<dyn Enricher>) -> Self {
-        Self { name: enricher.name().to_owned(), current: ArcSwap::from_pointee(enricher) }
-    }
-
-    /// Puts `new` in the place of the current version. False, and nothing is changed, when it has
-    /// another name.
-    #[must_use]
-    pub fn swap(&self, new: Arc<dyn Enricher>) -> bool {
-        let is_same = new.name() == self.name;
-        if is_same {
-            self.current.store(Arc::new(new));
-        }
-        is_same
-    }
-
-    /// The current version.
-    pub fn current(&self) -> Arc<dyn Enricher> {
-        Arc::clone(&self.current.load())
-    }
-}
-
-impl Enricher for Swap {
-    fn name(&self) -> &str {
-        &self.name
-    }
-
-    fn build(&self) -> String {
-        self.current.load().build()
-    }
-
-    fn independent(&self) -> bool {
-        self.current.load().independent()
-    }
-
-    fn stale_after(&self) -> i64 {
-        self.current.load().stale_after()
-    }
-
-    fn loaded(&self) -> Vec<Loaded> {
-        self.current.load().loaded()
-    }
-
-    fn questions(&self, indicator: &Indicator, answers: &Answers) -> Vec<Question> {
-        self.current.load().questions(indicator, answers)
-    }
-
-    fn finding(&self, indicator: &Indicator, answers: &Answers, now: Timestamp) -> Finding {
-        self.current.load().finding(indicator, answers, now)
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use super::super::Status;
     use super::*;
-    use crate::sighting::{IndicatorType, Pap};
 
     fn loaded(form: Form, kind: &str, built: i64, size: u64) -> Loaded {
         Loaded {
@@ -204,61 +136,5 @@ mod tests {
         let old = loaded(Form::Mmdb, "GeoLite2-City", 10, 100);
         let new = Loaded { part: "asn".to_owned(), ..loaded(Form::Mmdb, "GeoLite2-ASN", 1, 1) };
         assert_eq!(replace_check(&[old], &[new], Timestamp(DAY)), Ok(()));
-    }
-
-    struct Named(&'static str, &'static str);
-
-    impl Enricher for Named {
-        fn name(&self) -> &str {
-            self.0
-        }
-
-        fn build(&self) -> String {
-            self.1.to_owned()
-        }
-
-        fn independent(&self) -> bool {
-            false
-        }
-
-        fn stale_after(&self) -> i64 {
-            i64::try_from(self.1.len()).unwrap()
-        }
-
-        fn loaded(&self) -> Vec<Loaded> {
-            vec![loaded(Form::List, self.1, 0, 0)]
-        }
-
-        fn questions(&self, _: &Indicator, _: &Answers) -> Vec<Question> {
-            vec![Question { source: self.0.to_owned(), text: self.1.to_owned(), pap: Pap::Clear }]
-        }
-
-        fn finding(&self, _: &Indicator, _: &Answers, now: Timestamp) -> Finding {
-            Finding::empty(self, Status::Hit, now)
-        }
-    }
-
-    #[track_caller]
-    fn check_delegates(swap: &Swap, build: &'static str) {
-        let indicator = Indicator { kind: IndicatorType::Domain, value: "a.example".to_owned() };
-        let plain = Named("a", build);
-        assert_eq!((swap.name(), swap.build(), swap.independent()), ("a", build.to_owned(), false));
-        assert_eq!((swap.stale_after(), swap.loaded()), (plain.stale_after(), plain.loaded()));
-        let answers = Answers::new();
-        assert_eq!(swap.questions(&indicator, &answers), plain.questions(&indicator, &answers));
-        let finding = swap.finding(&indicator, &answers, Timestamp(3));
-        assert_eq!(finding, plain.finding(&indicator, &answers, Timestamp(3)));
-    }
-
-    #[test]
-    fn the_exchange_keeps_the_name() {
-        let swap = Swap::new(Arc::new(Named("a", "one")));
-        check_delegates(&swap, "one");
-        let held = swap.current();
-        assert!(swap.swap(Arc::new(Named("a", "second"))));
-        check_delegates(&swap, "second");
-        assert_eq!(held.build(), "one", "a reader keeps the version that it has");
-        assert!(!swap.swap(Arc::new(Named("b", "third"))));
-        check_delegates(&swap, "second");
     }
 }

@@ -11,9 +11,9 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
 
-use super::{Enricher, geoip, names, replace, reputation};
+use super::{Enricher, geoip, names, reputation};
 use crate::diag::{Finding, Findings, Source, Spanned};
-use crate::sighting::{Length, Terms, Timestamp};
+use crate::sighting::{Length, Terms};
 
 /// A source of evidence, by its kind: `[[enrich]] geoip = { ... }`.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
@@ -98,19 +98,6 @@ impl EnricherSettings {
     /// move in: a database is not held twice.
     pub fn load(&self, bytes: BTreeMap<String, Vec<u8>>) -> Result<Arc<dyn Enricher>, LoadError> {
         self.config().load(bytes)
-    }
-
-    /// As [`load`](Self::load), to replace `old`; errs also when the new files do not look like later
-    /// versions of the old ones. Then `old` is to be kept.
-    pub fn reload(
-        &self,
-        old: &dyn Enricher,
-        bytes: BTreeMap<String, Vec<u8>>,
-        now: Timestamp,
-    ) -> Result<Arc<dyn Enricher>, LoadError> {
-        let new = self.load(bytes)?;
-        replace::replace_check(&old.loaded(), &new.loaded(), now)?;
-        Ok(new)
     }
 }
 

@@ -1,14 +1,17 @@
-//! What of a lead goes out: a new tree, built from the fields that an agreement names.
+//! What of a lead goes out: built from the fields that an agreement names.
 //!
-//! Nothing is ever deleted from a copy. A value gets into the tree only through [`Tree::put`], which
-//! asks the agreement first; an operation that a field does not know is an error, and denies. Paths
-//! and order of the tree are those of the record `lead`; keys are in alphabetical order.
+//! Nothing is ever deleted from a copy. A value gets out only through [`put`], which asks the agreement
+//! first; an operation that a field does not know is an error, and denies. One walk over the lead gives
+//! both the tree that is sent and the digests that tell whether there is anything to send. Paths and
+//! order of the tree are those of the record `lead`; keys are in alphabetical order.
 
+mod change;
+
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use serde_json::{Map, Value, json};
-use sha2::{Digest, Sha256};
 
 use super::fields::{Fields, Op};
 use super::url::{Scrub, scrub};
@@ -17,6 +20,8 @@ use crate::enrich::NexusKind;
 use crate::score::{Factor, Verdict};
 use crate::sighting::time::{DAY, HOUR};
 use crate::sighting::{IndicatorType, Marking, Protocol, Timestamp};
+
+pub use change::{Digests, digests};
 
 /// A lead as its recipient sees it.
 #[derive(Debug, Clone, PartialEq)]
@@ -48,43 +53,51 @@ pub fn redact(
     sources: &BTreeSet<&str>,
     fields: &Fields,
 ) -> Result<Redacted, UnknownOp> {
-    let mut out = Tree::new(fields);
-    out.put("indicator.type", |op| keep(op, lead.indicator.kind.as_str()))?;
-    let hidden = indicator(&mut out, lead)?;
-    out.put("role", |op| keep(op, lead.role.as_str()))?;
-    lists(&mut out, lead)?;
-    if let Some(gov) = &lead.gov {
-        out.put("gov.suffix", |op| keep(op, gov.suffix.as_str()))?;
-        out.put("gov.country", |op| keep(op, gov.country.as_str()))?;
-        out.put("gov.class", |op| keep(op, gov.class.as_str()))?;
-    }
-    out.put("time.first_seen", |op| time(op, lead.time.first_seen))?;
-    out.put("time.last_seen", |op| time(op, lead.time.last_seen))?;
-    out.put("time.first_reported", |op| time(op, lead.time.first_reported))?;
-    out.put("sightings", |op| keep(op, lead.sightings))?;
-    out.put("reporters", |op| keep(op, lead.reporters))?;
-    out.put("score.risk", |op| number(op, lead.score.risk))?;
-    out.put("score.confidence", |op| number(op, lead.score.confidence))?;
-    out.put("score.verdict", |op| keep(op, verdict_name(lead.score.verdict)))?;
-    out.put("score.conflict", |op| keep(op, lead.score.conflict))?;
+    let mut out = Tree { fields, tree: Map::new() };
+    let hidden = walk(&mut out, lead, marking, sources)?;
+    // What decay moves is not walked: no change of it alone is told.
+    put(&mut out, "score.risk", |op| number(op, lead.score.risk))?;
+    put(&mut out, "score.confidence", |op| number(op, lead.score.confidence))?;
+    put(&mut out, "score.verdict", |op| keep(op, verdict_name(lead.score.verdict)))?;
+    put(&mut out, "score.conflict", |op| keep(op, Shown::Truth(lead.score.conflict)))?;
     if fields.op("score.factors").is_some() {
         let factors = factors(lead, sources, fields)?;
-        out.put("score.factors", |op| keep(op, factors))?;
+        put(&mut out, "score.factors", |op| keep(op, Shown::Tree(factors)))?;
     }
-    out.put("tlp", |op| keep(op, marking.tlp.as_str()))?;
-    out.put("pap", |op| keep(op, marking.pap.as_str()))?;
-    out.put("built", |op| {
-        let builds: Map<String, Value> = lead
-            .built
-            .sources
-            .iter()
-            .filter(|(name, _)| sources.contains(name.as_str()))
-            .map(|(name, build)| (name.clone(), json!(build)))
-            .collect();
-        keep(op, json!({ "model": lead.built.model, "sources": builds }))
-    })?;
-    out.put("now", |op| time(op, lead.now))?;
+    put(&mut out, "now", |op| time(op, lead.now))?;
     Ok(Redacted { fields: Value::Object(out.tree), hidden })
+}
+
+/// Shows all of a lead that time alone does not change. Returns the indicator's value if it is shown in
+/// another form.
+fn walk<O: Out>(
+    out: &mut O,
+    lead: &Lead,
+    marking: Marking,
+    sources: &BTreeSet<&str>,
+) -> Result<Option<String>, UnknownOp> {
+    put(out, "indicator.type", |op| keep(op, lead.indicator.kind.as_str()))?;
+    let hidden = indicator(out, lead)?;
+    put(out, "role", |op| keep(op, lead.role.as_str()))?;
+    lists(out, lead)?;
+    if let Some(gov) = &lead.gov {
+        put(out, "gov.suffix", |op| keep(op, gov.suffix.as_str()))?;
+        put(out, "gov.country", |op| keep(op, gov.country.as_str()))?;
+        put(out, "gov.class", |op| keep(op, gov.class.as_str()))?;
+    }
+    put(out, "time.first_seen", |op| time(op, lead.time.first_seen))?;
+    put(out, "time.last_seen", |op| time(op, lead.time.last_seen))?;
+    put(out, "time.first_reported", |op| time(op, lead.time.first_reported))?;
+    put(out, "sightings", |op| keep(op, lead.sightings))?;
+    put(out, "reporters", |op| keep(op, lead.reporters))?;
+    put(out, "tlp", |op| keep(op, marking.tlp.as_str()))?;
+    put(out, "pap", |op| keep(op, marking.pap.as_str()))?;
+    put(out, "built", |op| {
+        let builds = lead.built.sources.iter().filter(|(name, _)| sources.contains(name.as_str()));
+        let sources = builds.map(|(name, build)| (name.as_str(), build.as_str())).collect();
+        keep(op, Shown::Built { model: &lead.built.model, sources })
+    })?;
+    Ok(hidden)
 }
 
 /// The bytes of a tree: JSON without spaces, keys in alphabetical order.
@@ -92,70 +105,156 @@ pub fn bytes(fields: &Value) -> Vec<u8> {
     serde_json::to_vec(fields).expect("a tree of texts and numbers is JSON")
 }
 
-/// The tree under construction.
-struct Tree<'a> {
-    fields: &'a Fields,
+/// A value as it is shown.
+enum Shown<'a> {
+    Text(Cow<'a, str>),
+    Number(u64),
+    Truth(bool),
+    Time(Timestamp),
+    Built { model: &'a str, sources: Vec<(&'a str, &'a str)> },
+    Tree(Value),
+}
+
+impl<'a> From<&'a str> for Shown<'a> {
+    fn from(text: &'a str) -> Self {
+        Self::Text(text.into())
+    }
+}
+
+impl From<u64> for Shown<'_> {
+    fn from(number: u64) -> Self {
+        Self::Number(number)
+    }
+}
+
+impl Shown<'_> {
+    fn into_value(self) -> Value {
+        match self {
+            Self::Text(text) => text.into_owned().into(),
+            Self::Number(number) => number.into(),
+            Self::Truth(truth) => truth.into(),
+            Self::Time(time) => time.to_string().into(),
+            Self::Built { model, sources } => {
+                let sources: Map<String, Value> =
+                    sources.into_iter().map(|(name, build)| (name.to_owned(), build.into())).collect();
+                json!({ "model": model, "sources": sources })
+            }
+            Self::Tree(value) => value,
+        }
+    }
+}
+
+/// Where a walk over a lead leaves what it shows.
+trait Out: Sized {
+    /// The agreement's fields.
+    fn fields(&self) -> &Fields;
+
+    /// Takes the value of a field. Only [`put`] may call it.
+    fn set(&mut self, path: &'static str, value: Shown<'_>);
+
+    /// Takes what stands beside the fields, at the top.
+    fn beside(&mut self, name: &'static str, value: Shown<'_>);
+
+    /// An empty row of a list.
+    fn row(&self) -> Self;
+
+    /// Takes a list. Rows that redaction made equal are one, so that their number does not tell what
+    /// was taken out; rows without anything are none.
+    fn list(&mut self, group: &'static str, rows: Vec<Self>);
+}
+
+/// The only way out: what `make` gives for the agreement's operation on `path`.
+fn put<'a, O: Out>(
+    out: &mut O,
+    path: &'static str,
+    make: impl FnOnce(Op) -> Option<Shown<'a>>,
+) -> Result<(), UnknownOp> {
+    let Some(op) = out.fields().op(path) else { return Ok(()) };
+    let value = make(op).ok_or(UnknownOp { path, op })?;
+    out.set(path, value);
+    Ok(())
+}
+
+/// A list of rows below `group`.
+fn rows<O: Out, T>(
+    out: &mut O,
+    group: &'static str,
+    items: &[T],
+    fill: impl Fn(&mut O, &T) -> Result<(), UnknownOp>,
+) -> Result<(), UnknownOp> {
+    let mut list = Vec::with_capacity(items.len());
+    for item in items {
+        let mut row = out.row();
+        fill(&mut row, item)?;
+        list.push(row);
+    }
+    out.list(group, list);
+    Ok(())
+}
+
+/// How many more there are beside a list, where the field that they would show is shared.
+fn more<O: Out>(out: &mut O, name: &'static str, counted: &'static str, more: u64) {
+    if more > 0 && out.fields().op(counted).is_some() {
+        out.beside(name, Shown::Number(more));
+    }
+}
+
+/// The tree that is sent.
+struct Tree<'f> {
+    fields: &'f Fields,
     tree: Map<String, Value>,
 }
 
-impl<'a> Tree<'a> {
-    fn new(fields: &'a Fields) -> Self {
-        Self { fields, tree: Map::new() }
+impl Out for Tree<'_> {
+    fn fields(&self) -> &Fields {
+        self.fields
     }
 
-    /// The only way into the tree: what `make` gives for the agreement's operation on `path`.
-    fn put(&mut self, path: &'static str, make: impl FnOnce(Op) -> Option<Value>) -> Result<(), UnknownOp> {
-        let Some(op) = self.fields.op(path) else { return Ok(()) };
-        let value = make(op).ok_or(UnknownOp { path, op })?;
+    fn set(&mut self, path: &'static str, value: Shown<'_>) {
+        let value = value.into_value();
         match path.split_once('.') {
-            None => self.tree.insert(path.to_owned(), value),
+            None => {
+                self.tree.insert(path.to_owned(), value);
+            }
             Some((group, name)) => {
                 let group = self.tree.entry(group).or_insert_with(|| Value::Object(Map::new()));
-                group.as_object_mut().and_then(|group| group.insert(name.to_owned(), value))
+                if let Some(group) = group.as_object_mut() {
+                    group.insert(name.to_owned(), value);
+                }
             }
-        };
-        Ok(())
+        }
     }
 
-    /// A list of rows, each a tree of its own below `group`. Rows that redaction made equal are one, so
-    /// that their number does not tell what was taken out; rows without anything are none.
-    fn rows<T>(
-        &mut self,
-        group: &'static str,
-        items: &[T],
-        fill: impl Fn(&mut Tree<'_>, &T) -> Result<(), UnknownOp>,
-    ) -> Result<(), UnknownOp> {
-        let mut rows: Vec<Value> = Vec::new();
-        for item in items {
-            let mut row = Tree::new(self.fields);
-            fill(&mut row, item)?;
+    fn beside(&mut self, name: &'static str, value: Shown<'_>) {
+        self.tree.insert(name.to_owned(), value.into_value());
+    }
+
+    fn row(&self) -> Self {
+        Self { fields: self.fields, tree: Map::new() }
+    }
+
+    fn list(&mut self, group: &'static str, rows: Vec<Self>) {
+        let mut list: Vec<Value> = Vec::with_capacity(rows.len());
+        for mut row in rows {
             if let Some(row) = row.tree.remove(group)
-                && !rows.contains(&row)
+                && !list.contains(&row)
             {
-                rows.push(row);
+                list.push(row);
             }
         }
-        if !rows.is_empty() {
-            self.tree.insert(group.to_owned(), Value::Array(rows));
-        }
-        Ok(())
-    }
-
-    /// How many more there are beside a list, where the field that they would show is shared.
-    fn more(&mut self, name: &'static str, counted: &'static str, more: u64) {
-        if more > 0 && self.fields.op(counted).is_some() {
-            self.tree.insert(name.to_owned(), json!(more));
+        if !list.is_empty() {
+            self.tree.insert(group.to_owned(), Value::Array(list));
         }
     }
 }
 
 /// The indicator's value; for a URL in the form that `url.full` says.
-fn indicator(out: &mut Tree<'_>, lead: &Lead) -> Result<Option<String>, UnknownOp> {
+fn indicator<O: Out>(out: &mut O, lead: &Lead) -> Result<Option<String>, UnknownOp> {
     let value = &lead.indicator.value;
-    let mut shown = None;
+    let mut hidden = None;
     if lead.indicator.kind == IndicatorType::Url {
         // Without `url.full`, nothing of a URL is shared.
-        let Some(op) = out.fields.op("url.full") else { return Ok(None) };
+        let Some(op) = out.fields().op("url.full") else { return Ok(None) };
         let how = match op {
             Op::Keep => Scrub::Nothing,
             Op::ScrubCredentials => Scrub::Credentials,
@@ -163,44 +262,50 @@ fn indicator(out: &mut Tree<'_>, lead: &Lead) -> Result<Option<String>, UnknownO
             _ => return Err(UnknownOp { path: "url.full", op }),
         };
         let scrubbed = scrub(value, how).ok_or(UnknownOp { path: "url.full", op })?;
-        out.put("indicator.value", |op| {
-            shown = Some(scrubbed.clone());
-            keep(op, scrubbed)
-        })?;
-        if shown.as_ref().is_some_and(|shown| shown != value) {
+        let is_other = scrubbed != *value;
+        if out.fields().op("indicator.value").is_some() {
+            hidden = (!scrubbed.contains(value.as_str())).then(|| value.clone());
+        }
+        let is_shown = out.fields().op("indicator.value").is_some();
+        put(out, "indicator.value", |op| keep(op, Shown::Text(scrubbed.into())))?;
+        if is_shown && is_other {
             // It no longer matches a log; whoever looks for it must know.
-            out.tree.insert("url_scrubbed".to_owned(), Value::Bool(true));
+            out.beside("url_scrubbed", Shown::Truth(true));
         }
     } else {
-        out.put("indicator.value", |op| {
-            let value = address(op, value)?;
-            shown = value.as_str().map(str::to_owned);
-            Some(value)
+        put(out, "indicator.value", |op| {
+            let shown = address(op, value)?;
+            // The network of an address that ends in zeros names it, and hides nothing.
+            if let Shown::Text(shown) = &shown
+                && !shown.contains(value.as_str())
+            {
+                hidden = Some(value.clone());
+            }
+            Some(shown)
         })?;
     }
-    // The network of an address that ends in zeros names it, and hides nothing.
-    Ok(shown.filter(|shown| !shown.contains(value.as_str())).map(|_| value.clone()))
+    Ok(hidden)
 }
 
-fn lists(out: &mut Tree<'_>, lead: &Lead) -> Result<(), UnknownOp> {
-    out.rows("malware", &lead.malware.items, |row, malware| {
-        row.put("malware.name", |op| keep(op, malware.name.as_str()))?;
-        row.put("malware.reporters", |op| keep(op, malware.reporters))
+fn lists<O: Out>(out: &mut O, lead: &Lead) -> Result<(), UnknownOp> {
+    rows(out, "malware", &lead.malware.items, |row, malware| {
+        put(row, "malware.name", |op| keep(op, malware.name.as_str()))?;
+        put(row, "malware.reporters", |op| keep(op, malware.reporters))
     })?;
-    out.more("malware_more", "malware.name", lead.malware.more);
-    out.rows("services", &lead.services.items, |row, service| {
-        row.put("services.port", |op| keep(op, service.port))?;
+    more(out, "malware_more", "malware.name", lead.malware.more);
+    rows(out, "services", &lead.services.items, |row, service| {
+        put(row, "services.port", |op| keep(op, u64::from(service.port)))?;
         if let Some(protocol) = service.protocol {
-            row.put("services.protocol", |op| keep(op, protocol_name(protocol)))?;
+            put(row, "services.protocol", |op| keep(op, protocol_name(protocol)))?;
         }
-        row.put("services.first_seen", |op| time(op, service.first_seen))?;
-        row.put("services.last_seen", |op| time(op, service.last_seen))
+        put(row, "services.first_seen", |op| time(op, service.first_seen))?;
+        put(row, "services.last_seen", |op| time(op, service.last_seen))
     })?;
-    out.more("services_more", "services.port", lead.services.more);
-    out.rows("network", &lead.network, |row, network| {
-        row.put("network.ip", |op| address(op, &network.ip))?;
+    more(out, "services_more", "services.port", lead.services.more);
+    rows(out, "network", &lead.network, |row, network| {
+        put(row, "network.ip", |op| address(op, &network.ip))?;
         if let Some(asn) = network.asn {
-            row.put("network.asn", |op| keep(op, asn))?;
+            put(row, "network.asn", |op| keep(op, u64::from(asn)))?;
         }
         for (path, text) in [
             ("network.as_name", &network.as_name),
@@ -208,16 +313,16 @@ fn lists(out: &mut Tree<'_>, lead: &Lead) -> Result<(), UnknownOp> {
             ("network.city", &network.city),
         ] {
             if let Some(text) = text {
-                row.put(path, |op| keep(op, text.as_str()))?;
+                put(row, path, |op| keep(op, text.as_str()))?;
             }
         }
         Ok(())
     })?;
     // Who says so stays here: for a victim's country it is a reporter.
-    out.rows("nexus", &lead.nexus, |row, nexus| {
-        row.put("nexus.kind", |op| keep(op, nexus_name(nexus.kind)))?;
-        row.put("nexus.country", |op| keep(op, nexus.country.as_str()))?;
-        row.put("nexus.confidence", |op| keep(op, nexus.confidence))
+    rows(out, "nexus", &lead.nexus, |row, nexus| {
+        put(row, "nexus.kind", |op| keep(op, nexus_name(nexus.kind)))?;
+        put(row, "nexus.country", |op| keep(op, nexus.country.as_str()))?;
+        put(row, "nexus.confidence", |op| keep(op, u64::from(nexus.confidence)))
     })
 }
 
@@ -238,7 +343,7 @@ fn factors(lead: &Lead, sources: &BTreeSet<&str>, fields: &Fields) -> Result<Val
             && let Some(op) = fields.op("time.last_seen")
         {
             let observed_at = time(op, observed_at).ok_or(UnknownOp { path: "time.last_seen", op })?;
-            row.insert("observed_at".to_owned(), observed_at);
+            row.insert("observed_at".to_owned(), observed_at.into_value());
         }
         list.push((code, factor.points, row.into()));
     }
@@ -266,97 +371,37 @@ fn shown<'a>(factor: &'a Factor, sources: &BTreeSet<&str>) -> (&'a str, &'a str,
 /// go.
 const CAP: &str = "cap";
 
-/// What tells two states of a lead apart for a recipient: digests over what it is shown, first of all
-/// of it, then without times, counts of sightings, builds and sentences. What decay alone changes is in
-/// neither: numbers of the score, points, the time of computing. Which factors count is in both,
-/// wherever any of the score is shared, as it moves the score.
-pub fn digests(lead: &Lead, fields: &Fields, redacted: &Value, beside: &Value) -> ([u8; 16], [u8; 16]) {
-    let factors = || lead.score.factors.iter().filter(|factor| factor.code != CAP);
-    let (mut all, mut kinds) = (Vec::new(), BTreeSet::new());
-    if fields.any_of("score") {
-        let kind = |f: &Factor| json!([f.code, f.status, f.source, f.origin]);
-        all = factors().map(|f| json!([kind(f), f.observed_at, f.text]).to_string()).collect();
-        // They are listed by points, which decay reorders.
-        all.sort_unstable();
-        // More of the same is a count.
-        kinds = factors().map(|factor| kind(factor).to_string()).collect();
-    }
-    let facts = json!([without(redacted, "", &decays), all, beside]);
-    let major = json!([without(redacted, "", &|path| decays(path) || moves(path)), kinds, beside]);
-    (digest(&facts), digest(&major))
-}
-
-fn digest(of: &Value) -> [u8; 16] {
-    let whole: [u8; 32] = Sha256::digest(bytes(of)).into();
-    *whole.first_chunk().expect("32 bytes begin with sixteen")
-}
-
-/// Whether decay alone changes what is at this path.
-fn decays(path: &str) -> bool {
-    matches!(path, "now" | "score")
-}
-
-/// Whether a sighting more, or a new build of a database, changes what is at this path. How many
-/// reporters there are is not among these: it makes surer.
-fn moves(path: &str) -> bool {
-    matches!(
-        path,
-        "time"
-            | "sightings"
-            | "malware_more"
-            | "services_more"
-            | "built.sources"
-            | "services.first_seen"
-            | "services.last_seen"
-    )
-}
-
-fn without(value: &Value, path: &str, is_left_out: &dyn Fn(&str) -> bool) -> Value {
-    match value {
-        Value::Object(map) => map
-            .iter()
-            .filter_map(|(key, value)| {
-                let path = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
-                (!is_left_out(&path)).then(|| (key.clone(), without(value, &path, is_left_out)))
-            })
-            .collect::<Map<_, _>>()
-            .into(),
-        Value::Array(list) => list.iter().map(|value| without(value, path, is_left_out)).collect(),
-        other => other.clone(),
-    }
-}
-
-fn keep(op: Op, value: impl Into<Value>) -> Option<Value> {
+fn keep<'a>(op: Op, value: impl Into<Shown<'a>>) -> Option<Shown<'a>> {
     (op == Op::Keep).then(|| value.into())
 }
 
-fn time(op: Op, time: Timestamp) -> Option<Value> {
-    let time = match op {
+fn time<'a>(op: Op, time: Timestamp) -> Option<Shown<'a>> {
+    Some(Shown::Time(match op {
         Op::Keep => time,
         Op::TruncateDay => time.truncate(DAY),
         Op::TruncateHour => time.truncate(HOUR),
         _ => return None,
-    };
-    Some(time.to_string().into())
+    }))
 }
 
 /// The network of an address as text; none for what is not an address.
-fn address(op: Op, text: &str) -> Option<Value> {
+fn address(op: Op, text: &str) -> Option<Shown<'_>> {
     match op {
         Op::Keep => Some(text.into()),
         Op::TruncateNet => {
             let address: IpAddr = text.parse().ok()?;
             let length = if address.is_ipv4() { 24 } else { 48 };
-            Some(ipnet::IpNet::new(address, length).ok()?.trunc().to_string().into())
+            let network = ipnet::IpNet::new(address, length).ok()?.trunc();
+            Some(Shown::Text(network.to_string().into()))
         }
         _ => None,
     }
 }
 
 /// A number from 0 to 100, or the band that it is in.
-fn number(op: Op, number: u8) -> Option<Value> {
+fn number<'a>(op: Op, number: u8) -> Option<Shown<'a>> {
     match op {
-        Op::Keep => Some(number.into()),
+        Op::Keep => Some(Shown::Number(number.into())),
         Op::Band => Some(
             match number {
                 0..25 => "0-24",

@@ -98,6 +98,12 @@ impl Indicator {
         format!("{}:{}", self.kind.as_str(), self.value)
     }
 
+    /// Whether these bytes are its key.
+    pub fn is_key(&self, key: &[u8]) -> bool {
+        let value = key.strip_prefix(self.kind.as_str().as_bytes()).and_then(|rest| rest.strip_prefix(b":"));
+        value == Some(self.value.as_bytes())
+    }
+
     /// The indicator of a key that [`Indicator::key`] made.
     pub fn from_key(key: &str) -> Option<Self> {
         let (kind, value) = key.split_once(':')?;

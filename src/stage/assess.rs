@@ -4,23 +4,27 @@
 //! looks up what is missing or stale, scores, and asks every agreement what its recipient may be
 //! told. What it writes to an audience is fixed here to the byte.
 
-use std::collections::BTreeMap;
+mod hot;
+
 use std::sync::Arc;
 
+use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::dead_letter::not_ours;
 use super::disclosure::{Disclosure, Message, Sealed, to_json};
 use super::knowledge::{Knowledge, Shared};
-use super::{Count, Made, Output, Record, State, Step, Stop, Work, partition_of};
+use super::{Made, Output, Record, State, Step, Stop, Work, partition_of};
 use crate::dossier::{self, Disclosed, Dossier, Folded, Lead, Projection, Retry, StoredError, Written};
 use crate::encode::{lead as lead_json, native};
 use crate::enrich::{Answers, Enricher, Question, Status, gate};
-use crate::share::decide::{self, Cache, Decision, Outcome, Release};
+use crate::share::decide::{self, Cache, Known, Outcome, Release, Review, Unchanged};
 use crate::share::ledger::{self, Draft};
 use crate::share::{Agreement, keyed};
 use crate::sighting::{Role, Sighting, Timestamp};
+
+use hot::Hot;
 
 /// The topics of assess.
 #[derive(Debug, Clone)]
@@ -41,7 +45,15 @@ pub struct Topics {
 pub struct Assess {
     topics: Topics,
     knowledge: Shared,
+    hot: Hot,
 }
+
+/// The records of a batch by key, and the keys that want to be looked at without any, in order: an
+/// order of first mention would show an audience when others, of whom it may not know, spoke.
+type Touched<'a> = IndexMap<&'a [u8], Vec<&'a Record>>;
+
+/// The leads of a dossier by role.
+type Leads = Vec<(Role, Option<Arc<Lead>>)>;
 
 /// The key of the sweep's place in the state; no indicator's key begins with a zero byte.
 pub const SWEEP: &[u8] = b"\0sweep";
@@ -63,7 +75,7 @@ struct Sweep {
 impl Assess {
     /// The stage on these topics.
     pub fn new(topics: Topics, knowledge: Shared) -> Self {
-        Self { topics, knowledge }
+        Self { topics, knowledge, hot: Hot::default() }
     }
 
     fn sweep_of(state: &dyn State) -> Option<Sweep> {
@@ -74,18 +86,43 @@ impl Assess {
     fn sighting(record: &Record) -> Result<Sighting, String> {
         let value = record.value.as_deref().ok_or("no value")?;
         let sighting: Sighting = serde_json::from_slice(value).map_err(|err| err.to_string())?;
-        if record.key.as_deref() == Some(sighting.indicator.key().as_bytes()) {
+        if record.key.as_deref().is_some_and(|key| sighting.indicator.is_key(key)) {
             Ok(sighting)
         } else {
             Err("its key is not that of its indicator".to_owned())
         }
     }
 
-    /// Stops at the first record that lies where Java's partitioner would not have put it: one
-    /// indicator would get two dossiers.
-    fn check_partition(work: &Work<'_>) -> Result<(), Stop> {
+    /// The sightings among records.
+    fn sightings(records: &[&Record], mut not_ours: impl FnMut(&Record, String)) -> Vec<Sighting> {
+        let mut sightings = Vec::with_capacity(records.len());
+        for record in records {
+            match Self::sighting(record) {
+                Ok(sighting) => sightings.push(sighting),
+                Err(text) => not_ours(record, text),
+            }
+        }
+        sightings
+    }
+
+    fn touched<'a>(work: &Work<'a>, more: &'a [Vec<u8>]) -> Touched<'a> {
+        let mut touched = Touched::with_capacity(work.records.len() + work.due.len() + more.len());
         for record in work.records {
-            let belongs = partition_of(record.key.as_deref().unwrap_or_default(), work.partitions);
+            touched.entry(record.key.as_deref().unwrap_or_default()).or_default().push(record);
+        }
+        for key in work.due.iter().chain(more) {
+            touched.entry(key).or_default();
+        }
+        touched.sort_unstable_keys();
+        touched
+    }
+
+    /// Stops at a key that Java's partitioner would not have put here: one indicator would get two
+    /// dossiers.
+    fn check_partition(work: &Work<'_>, touched: &Touched<'_>) -> Result<(), Stop> {
+        for (key, records) in touched {
+            let Some(record) = records.first() else { continue };
+            let belongs = partition_of(key, work.partitions);
             if belongs != work.partition {
                 return Err(Stop {
                     code: "wrong-partition",
@@ -101,31 +138,8 @@ impl Assess {
         Ok(())
     }
 
-    /// The dossiers that this work is about, each with its sightings, in order of key:
-    /// an order of first mention would show an audience when others, of whom it may not know, spoke.
-    fn touched(
-        &self,
-        work: &Work<'_>,
-        state: &mut dyn State,
-        knowledge: &Knowledge,
-        made: &mut Made,
-        now: Timestamp,
-    ) -> BTreeMap<Vec<u8>, Vec<Sighting>> {
-        let mut touched: BTreeMap<Vec<u8>, Vec<Sighting>> = BTreeMap::new();
-        for record in work.records {
-            match Self::sighting(record) {
-                Ok(sighting) => {
-                    touched.entry(sighting.indicator.key().into_bytes()).or_default().push(sighting);
-                }
-                Err(text) => {
-                    let text = format!("not a sighting of ours: {text}");
-                    not_ours(made, &self.topics.dead_letters, self.name(), record, &text, now);
-                }
-            }
-        }
-        for key in work.due {
-            touched.entry(key.clone()).or_default();
-        }
+    /// The next keys of the sweep that the rules want, if any; its place goes on in the state.
+    fn swept(work: &Work<'_>, state: &mut dyn State, knowledge: &Knowledge) -> Vec<Vec<u8>> {
         let sweep = Self::sweep_of(state);
         let cursor = match &sweep {
             // What can't be read begins anew: a sweep twice does no harm.
@@ -134,23 +148,19 @@ impl Assess {
             }
             _ => Some(Vec::new()),
         };
-        if let Some(cursor) = cursor {
-            let (keys, next) = state.scan(&cursor, work.sweep);
-            for key in keys.iter().filter(|key| *key != SWEEP) {
-                touched.entry(key.clone()).or_default();
-            }
-            let done = Sweep { rules: knowledge.rules.clone(), cursor: next.map(hex::encode) };
-            if sweep.as_ref() != Some(&done) {
-                state.put(SWEEP, Some(to_json(&done)));
-            }
+        let Some(cursor) = cursor else { return Vec::new() };
+        let (mut keys, next) = state.scan(&cursor, work.sweep);
+        keys.retain(|key| key != SWEEP);
+        let done = Sweep { rules: knowledge.rules.clone(), cursor: next.map(hex::encode) };
+        if sweep.as_ref() != Some(&done) {
+            state.put(SWEEP, Some(to_json(&done)));
         }
-        touched
+        keys
     }
 
-    fn load(state: &dyn State, key: &[u8]) -> Result<Option<Dossier>, Stop> {
-        let Some(bytes) = state.get(key) else { return Ok(None) };
+    fn decoded(key: &[u8], stored: &[u8]) -> Result<Dossier, Stop> {
         let name = String::from_utf8_lossy(key);
-        dossier::decode(&bytes).map(Some).map_err(|err| match err {
+        dossier::decode(stored).map_err(|err| match err {
             StoredError::UnknownFormat(_) => Stop {
                 code: "state-format",
                 text: format!("the dossier of {name} is {err}: run the binary that wrote it, or a newer one"),
@@ -173,7 +183,7 @@ impl Assess {
             .enrichers
             .iter()
             .filter(|enricher| {
-                let Some(held) = dossier.finding_of(enricher.name(), &enricher.build()) else { return true };
+                let Some(held) = dossier.finding_of(enricher.name(), enricher.build()) else { return true };
                 if now.since(held.looked_up_at) >= enricher.stale_after() {
                     return true;
                 }
@@ -196,8 +206,7 @@ impl Assess {
             Self::stale(knowledge, dossier, sighted, now).into_iter().cloned().collect();
         for enricher in stale {
             let finding = enricher.finding(&dossier.indicator, answers, now);
-            let label = format!("{} {}", enricher.name(), status_name(finding.status));
-            made.counts.push(Count { what: "enrich", label, n: 1 });
+            made.count("enrich", &[enricher.name(), status_name(finding.status)], 1);
             let before = dossier.retries.iter().position(|retry| retry.source == enricher.name());
             let attempts = before.map_or(0, |at| dossier.retries.remove(at).attempts);
             if finding.status == Status::Unknown {
@@ -220,6 +229,7 @@ impl Assess {
             .retain(|retry| knowledge.enrichers.iter().any(|enricher| enricher.name() == retry.source));
     }
 
+    /// Writes the leads that say something new, and gives all of them.
     fn write_leads(
         &self,
         knowledge: &Knowledge,
@@ -227,36 +237,33 @@ impl Assess {
         partition: i32,
         now: Timestamp,
         made: &mut Made,
-    ) {
+    ) -> Leads {
         let roles = dossier.roles();
         let key = dossier.indicator.key();
-        let gone: Vec<Written> =
-            dossier.leads.extract_if(.., |written| !roles.contains(&written.role)).collect();
-        for written in gone {
-            made.outputs.push(self.lead_output(&key, written.role, partition, None));
+        let mut written = std::mem::take(&mut dossier.leads);
+        for gone in written.extract_if(.., |written| !roles.contains(&written.role)) {
+            made.outputs.push(self.lead_output(&key, gone.role, partition, None));
         }
+        let projection = Projection::whole(dossier);
+        let mut leads = Leads::with_capacity(roles.len());
         for role in roles {
-            let Some(lead) = Lead::form(&Projection::whole(dossier), role, &knowledge.scorer, now) else {
-                continue;
-            };
-            let digest = content_digest(&lead);
-            let held = dossier.leads.iter_mut().find(|written| written.role == role);
-            let version = match held {
-                Some(held) if held.digest == digest => continue,
-                Some(held) => {
-                    held.digest = digest;
-                    held.version += 1;
-                    held.version
-                }
-                None => {
-                    dossier.leads.push(Written { role, version: 1, digest });
-                    dossier.leads.sort_by_key(|written| written.role);
-                    1
-                }
-            };
-            let value = lead_json::lead(&lead_id(&key, role), version, &lead);
-            made.outputs.push(self.lead_output(&key, role, partition, Some(value)));
+            let Some(lead) = Lead::form(&projection, role, &knowledge.scorer, now) else { continue };
+            let held = written.iter().position(|written| written.role == role);
+            let version = held.map_or(1, |held| written[held].version + 1);
+            let encoded = lead_json::lead(&lead_id(&key, role), version, &lead);
+            let mut digest = [0; 16];
+            digest.copy_from_slice(&Sha256::digest(encoded.content())[..16]);
+            leads.push((role, Some(Arc::new(lead))));
+            match held {
+                Some(held) if written[held].digest == digest => continue,
+                Some(held) => written[held] = Written { role, version, digest },
+                None => written.push(Written { role, version, digest }),
+            }
+            made.outputs.push(self.lead_output(&key, role, partition, Some(encoded.bytes)));
         }
+        written.sort_unstable_by_key(|written| written.role);
+        dossier.leads = written;
+        leads
     }
 
     fn lead_output(&self, key: &str, role: Role, partition: i32, value: Option<Vec<u8>>) -> Output {
@@ -274,101 +281,90 @@ impl Assess {
         &self,
         knowledge: &Knowledge,
         dossier: &mut Dossier,
+        leads: Leads,
         now: Timestamp,
         made: &mut Made,
     ) -> Option<Timestamp> {
+        let mut disclosed = std::mem::take(&mut dossier.disclosed);
         let mut wake: Option<Timestamp> = None;
+        let roles: Vec<Role> = leads.iter().map(|(role, _)| *role).collect();
         let mut cache = Cache::default();
-        let mut decided = Vec::new();
+        cache.seed(dossier, &knowledge.scorer, now, leads);
         for agreement in knowledge.agreements.values() {
-            for role in dossier.roles() {
-                decided.push((
-                    agreement,
-                    role,
-                    decide::decide(
-                        agreement,
-                        &knowledge.book,
-                        dossier,
+            for &role in &roles {
+                let place = disclosed.binary_search_by(|held| {
+                    (held.agreement.as_str(), held.role).cmp(&(agreement.id.as_str(), role))
+                });
+                let place = place.unwrap_or_else(|place| {
+                    let nothing = Disclosed {
+                        agreement: agreement.id.clone(),
                         role,
-                        &knowledge.scorer,
-                        now,
-                        &mut cache,
-                        false,
-                    ),
-                ));
+                        version: 0,
+                        digest: [0; 16],
+                        major: [0; 16],
+                        at: now,
+                        refused: None,
+                    };
+                    disclosed.insert(place, nothing);
+                    place
+                });
+                let held = &mut disclosed[place];
+                let at = self.settle(knowledge, dossier, agreement, held, now, &mut cache, made);
+                wake = wake.into_iter().chain(at).min();
             }
         }
         drop(cache);
-        for (agreement, role, decision) in decided {
-            let at = self.settle(knowledge, dossier, agreement, role, decision, now, made);
-            wake = wake.into_iter().chain(at).min();
-        }
-        dossier.disclosed.sort_by(|a, b| (&a.agreement, a.role).cmp(&(&b.agreement, b.role)));
+        dossier.disclosed = disclosed;
         wake
     }
 
-    /// Compares a decision with what the recipient knows, and writes a disclosure if it matters.
+    /// Compares what may be told with what the recipient knows, and writes a disclosure if it matters.
     #[expect(clippy::too_many_arguments, reason = "each is a different thing that the comparison needs")]
-    fn settle(
+    fn settle<'d>(
         &self,
-        knowledge: &Knowledge,
-        dossier: &mut Dossier,
+        knowledge: &'d Knowledge,
+        dossier: &'d Dossier,
         agreement: &Agreement,
-        role: Role,
-        decision: Decision,
+        held: &mut Disclosed,
         now: Timestamp,
+        cache: &mut Cache<'d>,
         made: &mut Made,
     ) -> Option<Timestamp> {
-        let place =
-            dossier.disclosed.iter().position(|held| held.agreement == agreement.id && held.role == role);
-        let held = place.map(|place| dossier.disclosed.remove(place)).unwrap_or_else(|| Disclosed {
-            agreement: agreement.id.clone(),
-            role,
-            version: 0,
-            digest: [0; 16],
-            major: [0; 16],
-            at: now,
-            refused: None,
-        });
-        let (next, wake) = match decision.outcome {
-            Outcome::Refused { clause, step, retry_at } => {
+        let ripe = held.at.plus(knowledge.minor_updates);
+        let waits = now < ripe && held.digest != [0; 16];
+        let known = (held.version > 0)
+            .then(|| Known { facts: held.digest, major: waits.then_some(held.major) });
+        let Knowledge { book, scorer, .. } = knowledge;
+        match decide::review(agreement, book, dossier, held.role, scorer, now, known, cache) {
+            Review::Unchanged(unchanged) => {
+                held.refused = None;
+                (unchanged == Unchanged::Minor).then_some(ripe)
+            }
+            Review::Decided(Outcome::Refused { clause, step, retry_at }) => {
                 if held.refused.as_deref() != Some(clause) {
-                    let label = format!("{} refused {clause}", agreement.id);
-                    made.counts.push(Count { what: "disclosures", label, n: 1 });
+                    made.count("disclosures", &[&agreement.id, "refused", clause], 1);
+                    held.refused = Some(clause.to_owned());
                 }
                 // While an agreement is not in force its recipient may lose what it had; when it is
                 // again, everything is told anew.
-                let digest = if step == decide::STEP_IN_FORCE { [0; 16] } else { held.digest };
-                (Disclosed { refused: Some(clause.to_owned()), digest, ..held }, retry_at)
-            }
-            Outcome::Release(release) => {
-                let same = held.version > 0 && held.digest == release.facts;
-                let minor = held.version > 0 && held.digest != [0; 16] && held.major == release.major;
-                let ripe = held.at.plus(knowledge.minor_updates);
-                if same {
-                    (Disclosed { refused: None, ..held }, None)
-                } else if minor && now < ripe {
-                    (Disclosed { refused: None, ..held }, Some(ripe))
-                } else {
-                    let version = held.version + 1;
-                    made.outputs.push(self.disclosure(knowledge, dossier, agreement, version, &release, now));
-                    let label = format!("{} disclosed", agreement.id);
-                    made.counts.push(Count { what: "disclosures", label, n: 1 });
-                    let next = Disclosed {
-                        version,
-                        digest: release.facts,
-                        major: release.major,
-                        at: now,
-                        refused: None,
-                        ..held
-                    };
-                    (next, None)
+                if step == decide::STEP_IN_FORCE {
+                    held.digest = [0; 16];
                 }
+                retry_at
             }
-        };
-        dossier.disclosed.push(next);
-        wake
+            Review::Decided(Outcome::Release(release)) => {
+                held.version += 1;
+                held.digest = release.facts;
+                held.major = release.major;
+                held.at = now;
+                held.refused = None;
+                made.outputs.push(self.disclosure(knowledge, dossier, agreement, held.version, &release, now));
+                made.count("disclosures", &[&agreement.id, "disclosed"], 1);
+                None
+            }
+        }
     }
+
 
     /// The record for release: the message's bytes, and what the ledger is to say of it.
     fn disclosure(
@@ -442,51 +438,56 @@ impl Assess {
 
     #[expect(clippy::too_many_arguments, reason = "each is a different thing that a dossier's step needs")]
     fn one(
-        &self,
+        &mut self,
         knowledge: &Knowledge,
         work: &Work<'_>,
         state: &mut dyn State,
         key: &[u8],
-        sightings: &[Sighting],
+        records: &[&Record],
         answers: &Answers,
         now: Timestamp,
         made: &mut Made,
     ) -> Result<(), Stop> {
-        let held = Self::load(state, key)?;
-        let Some(mut dossier) =
-            held.clone().or_else(|| sightings.first().map(|first| Dossier::new(first.indicator.clone())))
-        else {
-            return Ok(());
+        let sightings = Self::sightings(records, |record, text| {
+            let text = format!("not a sighting of ours: {text}");
+            not_ours(made, &self.topics.dead_letters, "assess", record, &text, now);
+        });
+        let stored = state.get(key);
+        let mut dossier = match (&stored, sightings.first()) {
+            (Some(stored), _) => match self.hot.take(key, stored) {
+                Some(dossier) => dossier,
+                None => Self::decoded(key, stored)?,
+            },
+            (None, Some(first)) => Dossier::new(first.indicator.clone()),
+            (None, None) => return Ok(()),
         };
         Self::expire(knowledge, &mut dossier, now);
         let mut counted = false;
-        for sighting in sightings {
+        for sighting in &sightings {
             let terms = knowledge.book.reporters.get(&sighting.reporter).map(|party| &party.terms);
             // Whose terms are not known: the strictest there is; it is released to nobody.
             let marking = terms.map_or(decide::STRICTEST, |terms| terms.narrow(sighting.tlp, sighting.pap));
             match dossier::fold(&mut dossier, sighting, marking) {
-                Folded::Counted => {
-                    counted = true;
-                }
-                Folded::Repeat => {
-                    made.counts.push(Count { what: "repeats", label: sighting.reporter.clone(), n: 1 });
-                }
+                Folded::Counted => counted = true,
+                Folded::Repeat => made.count("repeats", &[&sighting.reporter], 1),
             }
         }
         if dossier.folds.is_empty() {
-            if held.is_some() {
+            if stored.is_some() {
                 self.write_leads(knowledge, &mut dossier, work.partition, now, made);
                 state.put(key, None);
             }
             return Ok(());
         }
         Self::enrich(knowledge, &mut dossier, counted, answers, now, made);
-        self.write_leads(knowledge, &mut dossier, work.partition, now, made);
-        let asked_again = self.share(knowledge, &mut dossier, now, made);
+        let leads = self.write_leads(knowledge, &mut dossier, work.partition, now, made);
+        let asked_again = self.share(knowledge, &mut dossier, leads, now, made);
         dossier.wake_at = wake(knowledge, &dossier, now).into_iter().chain(asked_again).min();
-        if held.as_ref() != Some(&dossier) {
-            state.put(key, Some(dossier::encode(&dossier)));
+        let encoded = dossier::encode(&dossier);
+        if stored.as_ref() != Some(&encoded) {
+            state.put(key, Some(encoded.clone()));
         }
+        self.hot.keep(key, dossier, encoded);
         Ok(())
     }
 }
@@ -512,15 +513,6 @@ fn wake(knowledge: &Knowledge, dossier: &Dossier, now: Timestamp) -> Option<Time
 pub fn lead_id(key: &str, role: Role) -> String {
     let digest = Sha256::digest(format!("{key} {}", role.as_str()));
     hex::encode(&digest[..16])
-}
-
-/// What a lead says, but for the time that it was said.
-fn content_digest(lead: &Lead) -> [u8; 16] {
-    let timeless = Lead { now: Timestamp(0), ..lead.clone() };
-    let bytes = postcard::to_allocvec(&timeless).expect("a lead is plain data");
-    let mut digest = [0; 16];
-    digest.copy_from_slice(&Sha256::digest(&bytes)[..16]);
-    digest
 }
 
 /// Up to a quarter of the wait, the same for the same dossier, source and attempt.
@@ -562,19 +554,12 @@ impl Step for Assess {
         if knowledge.enrichers.iter().all(|enricher| enricher.independent()) {
             return Vec::new();
         }
-        let mut sighted: BTreeMap<Vec<u8>, Vec<Sighting>> = BTreeMap::new();
-        for record in work.records {
-            if let Ok(sighting) = Self::sighting(record) {
-                sighted.entry(sighting.indicator.key().into_bytes()).or_default().push(sighting);
-            }
-        }
-        for key in work.due {
-            sighted.entry(key.clone()).or_default();
-        }
         let mut questions = Vec::new();
-        for (key, sightings) in sighted {
+        for (key, records) in Self::touched(work, &[]) {
+            // What is no sighting of ours, the batch itself makes a dead letter of.
+            let sightings = Self::sightings(&records, |_, _| {});
             // An unreadable dossier stops the batch itself, a moment later.
-            let held = Self::load(state, &key).ok().flatten();
+            let held = state.get(key).and_then(|stored| dossier::decode(&stored).ok());
             let Some(dossier) = held.or_else(|| sightings.first().map(|s| Dossier::new(s.indicator.clone())))
             else {
                 continue;
@@ -600,11 +585,13 @@ impl Step for Assess {
         answers: &Answers,
         now: Timestamp,
     ) -> Result<Made, Stop> {
-        Self::check_partition(work)?;
-        let knowledge = self.knowledge.load();
+        let knowledge = self.knowledge.load_full();
+        let more = Self::swept(work, state, &knowledge);
+        let touched = Self::touched(work, &more);
+        Self::check_partition(work, &touched)?;
         let mut made = Made::default();
-        for (key, sightings) in self.touched(work, state, &knowledge, &mut made, now) {
-            self.one(&knowledge, work, state, &key, &sightings, answers, now, &mut made)?;
+        for (key, records) in &touched {
+            self.one(&knowledge, work, state, key, records, answers, now, &mut made)?;
         }
         Ok(made)
     }

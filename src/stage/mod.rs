@@ -111,6 +111,28 @@ pub struct Made {
     pub counts: Vec<Count>,
 }
 
+impl Made {
+    /// Counts `n` of something whose label is these words.
+    pub fn count(&mut self, what: &'static str, words: &[&str], n: u64) {
+        // There are few labels, and what was counted last is counted again.
+        let known = self.counts.iter_mut().rev().find(|count| count.what == what && is_of(&count.label, words));
+        match known {
+            Some(count) => count.n += n,
+            None => self.counts.push(Count { what, label: words.join(" "), n }),
+        }
+    }
+}
+
+fn is_of(label: &str, words: &[&str]) -> bool {
+    let mut rest = label;
+    for (at, word) in words.iter().enumerate() {
+        let next = if at == 0 { Some(rest) } else { rest.strip_prefix(' ') };
+        let Some(after) = next.and_then(|next| next.strip_prefix(word)) else { return false };
+        rest = after;
+    }
+    rest.is_empty()
+}
+
 /// A stage.
 pub trait Step: Send {
     /// `intake`, `assess`, `release` or `deliver`.

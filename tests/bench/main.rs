@@ -18,6 +18,13 @@ fn main() {
         Some("pure") => {
             let shorter = words.next().map_or(1, |text| text.parse().expect("a number"));
             let site = site::Site::new("127.0.0.1:9");
+            if let Some(mix) = words.next() {
+                // One alone, to be looked at with a profiler.
+                let mix = if mix == "new" { load::Mix::AllNew } else { load::Mix::Skewed };
+                let stages = sightline::config::Stages::new(&site.load());
+                println!("{:?}", pure::run(&stages, mix, 0, 600_000 / shorter));
+                return;
+            }
             for ((intake, assess), name) in pure::all(&site, shorter).iter().zip(["skewed", "all new"]) {
                 println!("{name}: intake {:.0} /s, assess {:.0} /s", intake.rate(), assess.rate());
                 println!("  intake {intake:?}\n  assess {assess:?}");

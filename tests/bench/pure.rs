@@ -170,7 +170,7 @@ pub(crate) fn run(stages: &Stages, mix: Mix, warm: usize, records: usize) -> (Me
     (of_intake, of_assess)
 }
 
-/// The pure rows.
+/// The pure rows: skewed, then all new. `shorter` divides how many records are taken.
 pub(crate) fn all(site: &Site, shorter: usize) -> [(Measured, Measured); 2] {
     let stages = Stages::new(&site.load());
     let skewed = run(&stages, Mix::Skewed, 300_000 / shorter, 600_000 / shorter);

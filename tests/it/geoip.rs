@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use sightline::diag::Spanned;
 use sightline::enrich::geoip::{Geoip, Settings, Value, asn_record, city_record, write_mmdb};
-use sightline::enrich::{Answers, Enricher, EnricherSettings, Finding, LoadError, Status};
+use sightline::enrich::{Answers, Enricher, EnricherSettings, Finding, LoadError, Status, replace_check};
 use sightline::sighting::{Indicator, IndicatorType, Length, Notify, Pap, Terms, Timestamp, Tlp};
 
 const NOW: Timestamp = Timestamp(1_793_000_000_000);
@@ -431,8 +431,10 @@ fn later_databases_replace_earlier_ones() {
     };
     let old = settings.load(files("GeoLite2-City", 1_790_000_000, 100)).unwrap();
     let check = |files, expected: &str| {
-        let result = settings.reload(old.as_ref(), files, NOW);
-        let shown = result.map_or_else(|error| error.code.to_owned(), |new: Arc<dyn Enricher>| new.build());
+        let result = settings.load(files).map_err(|error| error.code).and_then(|new| {
+            replace_check(&old.loaded(), &new.loaded(), NOW).map(|()| new).map_err(|error| error.code)
+        });
+        let shown = result.map_or_else(str::to_owned, |new: Arc<dyn Enricher>| new.build().to_owned());
         assert_eq!(shown, expected);
     };
     check(files("GeoLite2-City", 1_790_100_000, 90), "city GeoLite2-City 2026-09-22");

@@ -42,8 +42,8 @@ impl Enricher for Slow {
         "slow"
     }
 
-    fn build(&self) -> String {
-        "1".to_owned()
+    fn build(&self) -> &str {
+        "1"
     }
 
     fn independent(&self) -> bool {

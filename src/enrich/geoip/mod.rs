@@ -209,8 +209,8 @@ impl Enricher for Geoip {
         NAME
     }
 
-    fn build(&self) -> String {
-        self.build.clone()
+    fn build(&self) -> &str {
+        &self.build
     }
 
     fn stale_after(&self) -> i64 {

@@ -195,8 +195,8 @@ impl Enricher for Reputation {
         &self.name
     }
 
-    fn build(&self) -> String {
-        self.build.clone()
+    fn build(&self) -> &str {
+        &self.build
     }
 
     fn stale_after(&self) -> i64 {

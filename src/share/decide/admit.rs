@@ -142,6 +142,15 @@ impl Admission {
 }
 
 impl Choice {
+    /// Everything.
+    pub(super) fn whole(dossier: &Dossier) -> Self {
+        let mut choice = Self::default();
+        (0..dossier.folds.len()).for_each(|bit| choice.folds.insert(bit));
+        let bits = dossier.findings.iter().map(|finding| 1 + finding.evidence.len()).sum();
+        (0..bits).for_each(|bit| choice.findings.insert(bit));
+        choice
+    }
+
     /// What was chosen, as a projection.
     pub(super) fn project<'d>(&self, dossier: &'d Dossier) -> Projection<'d> {
         let folds = dossier.folds.iter().enumerate().filter(|(index, _)| self.folds.contains(*index));

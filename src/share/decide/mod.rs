@@ -30,7 +30,8 @@ use crate::share::redact::verdict_name;
 use crate::sighting::{Indicator, IndicatorType, Marking, Pap, Role, Terms, Timestamp, Tlp};
 
 use admit::{Admission, Choice, Forbidden, admit};
-pub use release::Release;
+use release::Built;
+pub use release::{Known, Release, Unchanged};
 
 /// Under which terms everything came in, and what no agreement lifts.
 #[derive(Debug, Clone, Default)]
@@ -143,6 +144,19 @@ impl<'d> Cache<'d> {
         }
     }
 
+    /// Puts in the leads of the whole dossier, for agreements that may know of all of it.
+    pub fn seed(
+        &mut self,
+        dossier: &'d Dossier,
+        scorer: &'d Scorer,
+        now: Timestamp,
+        leads: Vec<(Role, Option<Arc<Lead>>)>,
+    ) {
+        self.turn_to(dossier, Some(scorer), now);
+        let projection = Projection::whole(dossier);
+        self.entries.push(Entry { choice: Choice::whole(dossier), projection, leads });
+    }
+
     /// The entry of this choice, made if there is none.
     fn entry(&mut self, dossier: &'d Dossier, choice: &Choice) -> &mut Entry<'d> {
         let index = self.entries.iter().position(|entry| entry.choice == *choice).unwrap_or_else(|| {
@@ -186,6 +200,39 @@ pub fn decide<'d>(
     let form = |projection: &Projection<'_>, role: Role| Lead::form(projection, role, scorer, now);
     let subject = Subject { agreement, book, dossier, role, now };
     subject.decide(&form, Some(scorer), cache, explain)
+}
+
+/// What a recipient who knows something should be told.
+#[derive(Debug)]
+pub enum Review {
+    /// As decided.
+    Decided(Outcome),
+    /// It may be told, and this of it need not be.
+    Unchanged(Unchanged),
+}
+
+/// As [`decide`], for a recipient who was told something before. What it knows already is not made
+/// again, so that a sighting more of what everybody knows costs little.
+#[expect(clippy::too_many_arguments, reason = "as for `decide`")]
+pub fn review<'d>(
+    agreement: &Agreement,
+    book: &Book,
+    dossier: &'d Dossier,
+    role: Role,
+    scorer: &'d Scorer,
+    now: Timestamp,
+    known: Option<Known>,
+    cache: &mut Cache<'d>,
+) -> Review {
+    let form = |projection: &Projection<'_>, role: Role| Lead::form(projection, role, scorer, now);
+    let subject = Subject { agreement, book, dossier, role, now };
+    let mut trial = Trial::default();
+    let walked = subject.walk(&mut trial, &mut Admission::default(), &form, Some(scorer), cache, known);
+    match walked {
+        Some(Built::Unchanged(unchanged)) => Review::Unchanged(unchanged),
+        Some(Built::Release(release)) => Review::Decided(trial.outcome(Some(release))),
+        None => Review::Decided(trial.outcome(None)),
+    }
 }
 
 /// Every clause by which something is refused or stopped.
@@ -267,6 +314,18 @@ impl Trial {
     }
 }
 
+impl Trial {
+    /// What comes of it when all steps gave this.
+    fn outcome(&self, released: Option<Box<Release>>) -> Outcome {
+        match (self.refused, released) {
+            (None, Some(release)) => Outcome::Release(release),
+            (Some((clause, step, retry_at)), _) => Outcome::Refused { clause, step, retry_at },
+            // No step failed, and yet there is nothing: a fault of ours, which denies.
+            (None, None) => Outcome::Refused { clause: "record-invalid", step: 1, retry_at: None },
+        }
+    }
+}
+
 impl<'d> Subject<'_, 'd> {
     fn decide(
         self,
@@ -277,12 +336,10 @@ impl<'d> Subject<'_, 'd> {
     ) -> Decision {
         let mut trial = Trial { explain, ..Trial::default() };
         let mut admission = Admission::default();
-        let released = self.walk(&mut trial, &mut admission, form, scorer, cache);
-        let outcome = match (trial.refused, released) {
-            (None, Some(release)) => Outcome::Release(Box::new(release)),
-            (Some((clause, step, retry_at)), _) => Outcome::Refused { clause, step, retry_at },
-            // No step failed, and yet there is nothing: a fault of ours, which denies.
-            (None, None) => Outcome::Refused { clause: "record-invalid", step: 1, retry_at: None },
+        let outcome = match self.walk(&mut trial, &mut admission, form, scorer, cache, None) {
+            Some(Built::Release(release)) => trial.outcome(Some(release)),
+            // Nothing is known to be unchanged.
+            Some(Built::Unchanged(_)) | None => trial.outcome(None),
         };
         // Shown in the reference's order, whatever order they were taken in.
         trial.steps.sort_by_key(|step| step.n);
@@ -303,7 +360,8 @@ impl<'d> Subject<'_, 'd> {
         form: Form<'_>,
         scorer: Option<&'d Scorer>,
         cache: &mut Cache<'d>,
-    ) -> Option<Release> {
+        known: Option<Known>,
+    ) -> Option<Built> {
         let Self { agreement, book, dossier, role, now } = self;
         cache.turn_to(dossier, scorer, now);
         self.cheap(trial, cache.is_sane)?;
@@ -315,7 +373,7 @@ impl<'d> Subject<'_, 'd> {
         trial.step((1, "lead", "record-invalid"), lead.is_some(), || "a lead can be formed".to_owned())?;
         let lead = lead?;
         self.scored(trial, &lead)?;
-        release::build(self, trial, &entry.projection, lead)
+        release::build(self, trial, &entry.projection, lead, known)
     }
 
     /// What depends on nothing hidden.

@@ -10,7 +10,7 @@ use super::{Subject, Trial};
 use crate::dossier::{Lead, Projection};
 use crate::share::agreement::{Handling, Onward};
 use crate::share::gate;
-use crate::share::redact::{Redacted, bytes, digests, redact};
+use crate::share::redact::{Digests, Redacted, bytes, digests, redact};
 use crate::sighting::{Marking, Notify, Tlp};
 
 /// What a recipient may be told.
@@ -31,13 +31,38 @@ pub struct Release {
     pub major: [u8; 16],
 }
 
-/// Steps 9 and 10.
+/// What the recipient was told last, and is sure to know.
+#[derive(Debug, Clone, Copy)]
+pub struct Known {
+    /// [`Release::facts`] of it.
+    pub facts: [u8; 16],
+    /// [`Release::major`] of it; none where a change of times and counts is told at once.
+    pub major: Option<[u8; 16]>,
+}
+
+/// What of it need not be told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unchanged {
+    /// Nothing is new.
+    Same,
+    /// Only times, counts and builds are.
+    Minor,
+}
+
+/// What steps 9 and 10 come to.
+pub(super) enum Built {
+    Release(Box<Release>),
+    Unchanged(Unchanged),
+}
+
+/// Steps 9 and 10. What the recipient knows already is not built.
 pub(super) fn build(
     subject: Subject<'_, '_>,
     trial: &mut Trial,
     projection: &Projection<'_>,
     lead: Arc<Lead>,
-) -> Option<Release> {
+    known: Option<Known>,
+) -> Option<Built> {
     let Subject { agreement, book, role, .. } = subject;
     let (used, notify) = strictest(projection, role, book);
     // The lead may know of something stricter; never of something looser.
@@ -51,24 +76,33 @@ pub(super) fn build(
     let marking = marking?;
     let sources: BTreeSet<&str> =
         projection.findings.iter().map(|(finding, _)| finding.source.as_str()).collect();
-    let redacted = redact(&lead, marking, &sources, &agreement.fields);
+    let handling = effective(&agreement.handling, marking, notify);
+    let digests = digests(&lead, marking, &sources, &agreement.fields, &(marking, &handling));
+    if let (Some(known), Ok(digests)) = (known, &digests) {
+        if known.facts == digests.facts {
+            return Some(Built::Unchanged(Unchanged::Same));
+        }
+        if known.major == Some(digests.major) {
+            return Some(Built::Unchanged(Unchanged::Minor));
+        }
+    }
+    let redacted = digests.and_then(|digests| {
+        redact(&lead, marking, &sources, &agreement.fields).map(|redacted| (digests, redacted))
+    });
     trial.step((9, "fields", "unknown-op"), redacted.is_ok(), || match &redacted {
         Ok(_) => format!("{} fields are shared", agreement.fields.iter().count()),
         Err(err) => err.to_string(),
     })?;
-    let Redacted { fields, hidden } = redacted.ok()?;
+    let (Digests { facts, major }, Redacted { fields, hidden }) = redacted.ok()?;
     let hidden = hidden.iter().map(String::as_str);
     let leak = gate::look(&bytes(&fields), book.canaries.iter().map(String::as_str).chain(hidden));
     trial.step((10, "leak gate", "leak-gate"), leak.is_none(), || {
         leak.map_or("nothing that must not show", gate::Leak::as_str).to_owned()
     })?;
-    let handling = json!(effective(&agreement.handling, marking, notify));
-    let beside = json!([marking.tlp, marking.pap, handling]);
-    let (facts, major) = digests(&lead, &agreement.fields, &fields, &beside);
     let mut carried: Map<String, Value> =
         agreement.carried.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect();
-    carried.insert("handling".to_owned(), handling);
-    Some(Release { lead, fields, marking, carried: carried.into(), facts, major })
+    carried.insert("handling".to_owned(), json!(handling));
+    Some(Built::Release(Box::new(Release { lead, fields, marking, carried: carried.into(), facts, major })))
 }
 
 /// How a record may be used: the agreement's handling, narrowed by its marking and the terms of what it
