@@ -25,7 +25,7 @@ pub enum Folded {
 ///
 /// The sighting must be of the dossier's indicator. Names of malware are cut to [`caps::TEXT`]
 /// bytes at the end of a character; names that are equal up to there become one.
-pub fn fold(dossier: &mut Dossier, sighting: &Sighting, marking: Marking) -> Folded {
+pub fn fold(dossier: &mut Dossier, sighting: &Sighting<'_>, marking: Marking) -> Folded {
     debug_assert_eq!(dossier.indicator, sighting.indicator, "a sighting of another indicator");
     let id = sighting.id.as_deref().map(|id| digest(id, marking));
     if id.is_some_and(|id| !remember(&mut dossier.ids, sighting, id)) {
@@ -49,9 +49,9 @@ fn digest(id: &str, marking: Marking) -> u64 {
 }
 
 /// Remembers an id; false when it was remembered already.
-fn remember(groups: &mut Vec<SeenIds>, sighting: &Sighting, id: u64) -> bool {
-    let first = groups.partition_point(|group| group.reporter < sighting.reporter);
-    let own = groups[first..].iter().take_while(|group| group.reporter == sighting.reporter).count();
+fn remember(groups: &mut Vec<SeenIds>, sighting: &Sighting<'_>, id: u64) -> bool {
+    let first = groups.partition_point(|group| *group.reporter < *sighting.reporter);
+    let own = groups[first..].iter().take_while(|group| *group.reporter == *sighting.reporter).count();
     let place = first + groups[first..first + own].partition_point(|group| group.role < sighting.role);
     let is_there = place < first + own && groups[place].role == sighting.role;
     if !is_there {
@@ -61,7 +61,7 @@ fn remember(groups: &mut Vec<SeenIds>, sighting: &Sighting, id: u64) -> bool {
             }
             groups.remove(first + own - 1);
         }
-        let (reporter, role) = (sighting.reporter.clone(), sighting.role);
+        let (reporter, role) = (sighting.reporter.clone().into_owned(), sighting.role);
         groups.insert(place, SeenIds { reporter, role, ids: Vec::new() });
     }
     let ids = &mut groups[place].ids;
@@ -80,11 +80,11 @@ fn remember(groups: &mut Vec<SeenIds>, sighting: &Sighting, id: u64) -> bool {
 fn place_for(
     folds: &mut Vec<Fold>,
     unkept: &mut Vec<(String, u64)>,
-    sighting: &Sighting,
+    sighting: &Sighting<'_>,
     marking: Marking,
 ) -> Option<usize> {
-    let first = folds.partition_point(|fold| fold.reporter < sighting.reporter);
-    let own = folds[first..].iter().take_while(|fold| fold.reporter == sighting.reporter).count();
+    let first = folds.partition_point(|fold| *fold.reporter < *sighting.reporter);
+    let own = folds[first..].iter().take_while(|fold| *fold.reporter == *sighting.reporter).count();
     let key = (sighting.role, marking);
     let place = first + folds[first..first + own].partition_point(|fold| (fold.role, fold.marking) < key);
     if place < first + own && (folds[place].role, folds[place].marking) == key {
@@ -113,9 +113,9 @@ fn count_unkept(unkept: &mut Vec<(String, u64)>, reporter: &str, n: u64) {
     }
 }
 
-fn empty(sighting: &Sighting, marking: Marking) -> Fold {
+fn empty(sighting: &Sighting<'_>, marking: Marking) -> Fold {
     Fold {
-        reporter: sighting.reporter.clone(),
+        reporter: sighting.reporter.clone().into_owned(),
         role: sighting.role,
         marking,
         count: 0,
@@ -131,7 +131,7 @@ fn empty(sighting: &Sighting, marking: Marking) -> Fold {
     }
 }
 
-fn add(fold: &mut Fold, sighting: &Sighting, id: u64) {
+fn add(fold: &mut Fold, sighting: &Sighting<'_>, id: u64) {
     let at = sighting.observed_at;
     fold.count = fold.count.saturating_add(1);
     fold.first_seen = fold.first_seen.min(at);
@@ -150,7 +150,8 @@ fn add(fold: &mut Fold, sighting: &Sighting, id: u64) {
         let most = caps::VICTIM_COUNTRIES;
         fold.victim_countries.see(country, |kept, new| kept.as_str().cmp(new), str::to_owned, at, most);
     }
-    for tag in sighting.tags.iter().map(|tag| tag.to_ascii_lowercase()).filter(|tag| governs_sharing(tag)) {
+    let tags = sighting.tags.iter().map(|tag| tag.to_ascii_lowercase());
+    for tag in tags.filter(|tag| governs_sharing(tag)) {
         if tag.len() > caps::TEXT {
             // Not known is what forbids most.
             fold.matter.overflow = fold.matter.overflow.saturating_add(1);
@@ -167,7 +168,7 @@ fn add(fold: &mut Fold, sighting: &Sighting, id: u64) {
     if let Some(claimed) = sighting.claimed_confidence {
         fold.confidence = fold.confidence.max(Some((at, id, claimed)));
     }
-    refer(&mut fold.raw, at, sighting.port, &sighting.raw);
+    refer(&mut fold.raw, at, sighting.port, sighting.raw);
 }
 
 /// Whether a tag says something about who may be told: `no-export`, `matter:<word>`.
@@ -181,13 +182,18 @@ fn is_country(text: &str) -> bool {
 }
 
 /// Keeps a reference to a raw record if it is among the latest.
-fn refer(kept: &mut Vec<(Timestamp, Option<u16>, RawRef)>, at: Timestamp, port: Option<u16>, raw: &RawRef) {
-    if raw.topic.len() > caps::TOPIC || raw.sha256.len() > 64 {
+fn refer(
+    kept: &mut Vec<(Timestamp, Option<u16>, RawRef)>,
+    at: Timestamp,
+    port: Option<u16>,
+    raw: RawRef<&str>,
+) {
+    if raw.topic.len() > caps::TOPIC {
         return;
     }
-    let place = kept.partition_point(|(time, p, r)| (*time, r, *p) > (at, raw, port));
+    let place = kept.partition_point(|(time, p, r)| (*time, r.borrowed(), *p) > (at, raw, port));
     if place < caps::RAW {
-        kept.insert(place, (at, port, raw.clone()));
+        kept.insert(place, (at, port, raw.owned()));
         kept.truncate(caps::RAW);
     }
 }

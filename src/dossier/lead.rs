@@ -6,12 +6,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 
 use super::{Capped, Fold, Projection, Seen, caps};
 use crate::enrich::{Evidence, Finding, Gov, Network, Nexus, NexusKind, Status};
 use crate::score::{Coverage, Item, Model, Score, codes, model, score};
-use crate::sighting::{Indicator, Marking, Pap, Protocol, Role, Timestamp, Tlp};
+use crate::sighting::{Digest, Indicator, Marking, Pap, Protocol, Role, Timestamp, Tlp};
 
 /// How sure a country is that a reporter names as a victim's, 0 to 100.
 const VICTIM_COUNTRY: u8 = 50;
@@ -94,7 +93,7 @@ pub struct Raw {
     /// Its offset.
     pub offset: i64,
     /// SHA-256 of its value.
-    pub sha256: String,
+    pub sha256: Digest,
 }
 
 /// A list that is bounded, and how many more there were.
@@ -164,7 +163,7 @@ impl Lead {
         let coverage: Vec<Coverage> =
             projection.findings.iter().map(|(finding, evidence)| coverage(finding, evidence)).collect();
         let indicator = projection.dossier.indicator.clone();
-        let score = score(&scorer.model, indicator.kind, role, &items, &coverage, now);
+        let score = score(&scorer.model, indicator.kind, role, items, coverage, now);
 
         let marking = strictest(first.marking, &folds, &evidence);
         let sightings = folds.iter().fold(0u64, |sum, fold| sum.saturating_add(fold.count));
@@ -200,52 +199,6 @@ impl Lead {
             raw: raw(&folds, sightings),
         })
     }
-
-    /// A digest of all that this says, without what the passing of time alone changes: `now`, and of
-    /// the score all but who says what since when.
-    ///
-    /// Equal for two leads when nothing was learnt between them.
-    pub fn facts(&self) -> [u8; 16] {
-        let mut factors: Vec<_> =
-            self.score.factors.iter().filter(|factor| factor.code != codes::CAP).collect();
-        factors.sort_by_key(|factor| {
-            (&factor.code, &factor.source, &factor.origin, factor.observed_at, &factor.text, factor.status)
-        });
-        let factors: Vec<_> = factors
-            .into_iter()
-            .map(|f| (&f.code, &f.source, &f.origin, f.status, f.observed_at, &f.text))
-            .collect();
-        digest(&(
-            (&self.indicator, self.role, &self.malware, &self.services),
-            (&self.network, &self.nexus, &self.gov, &self.time, self.sightings, self.reporters),
-            (factors, self.tlp, self.pap, &self.built, &self.raw),
-        ))
-    }
-
-    /// As [`Lead::facts`], without times, counts of sightings, builds of data, raw records and
-    /// sentences: what is left matters at once, and the rest may wait.
-    ///
-    /// It says nothing of risk and verdict, which change with time alone; compare those beside it.
-    pub fn major(&self) -> [u8; 16] {
-        let factors = self.score.factors.iter().filter(|factor| factor.code != codes::CAP);
-        // A set: more of the same is a count.
-        let factors: BTreeSet<_> =
-            factors.map(|factor| (&factor.code, &factor.source, &factor.origin, factor.status)).collect();
-        let services: Vec<_> =
-            self.services.items.iter().map(|service| (service.port, service.protocol)).collect();
-        digest(&(
-            (&self.indicator, self.role, &self.malware.items, services),
-            (&self.network, &self.nexus, &self.gov, self.reporters),
-            (factors, self.tlp, self.pap, &self.built.model),
-        ))
-    }
-}
-
-fn digest(content: &impl Serialize) -> [u8; 16] {
-    let bytes = postcard::to_allocvec(content)
-        .expect("memory takes any bytes, and every list in a lead knows its length");
-    let digest: [u8; 32] = Sha256::digest(bytes).into();
-    *digest.first_chunk().expect("32 bytes begin with sixteen")
 }
 
 /// What one reporter says, as one item.
@@ -413,7 +366,7 @@ fn raw(folds: &[&Fold], sightings: u64) -> Listed<Raw> {
             topic: raw.topic.clone(),
             partition: raw.partition,
             offset: raw.offset,
-            sha256: raw.sha256.clone(),
+            sha256: raw.sha256,
         })
         .collect();
     Listed { items, more }

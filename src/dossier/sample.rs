@@ -5,7 +5,7 @@ use crate::enrich::{Evidence, Finding, Gov, Network, Nexus, NexusKind, Status};
 use crate::score::{Model, model};
 use crate::sighting::time::{DAY, HOUR};
 use crate::sighting::{
-    Indicator, IndicatorType, Marking, Pap, Protocol, RawRef, Role, Sighting, Timestamp, Tlp, Victim,
+    Digest, Indicator, IndicatorType, Marking, Pap, Protocol, RawRef, Role, Sighting, Timestamp, Tlp, Victim,
 };
 
 /// 2026-11-20T12:00:00Z.
@@ -16,13 +16,13 @@ pub(crate) fn indicator() -> Indicator {
 }
 
 /// A sighting so many hours ago, which says nothing more.
-pub(crate) fn sighting(reporter: &str, role: Role, hours: i64) -> Sighting {
+pub(crate) fn sighting(reporter: &str, role: Role, hours: i64) -> Sighting<'static> {
     let observed_at = NOW.plus(-hours * HOUR);
     Sighting {
         indicator: indicator(),
         original: None,
         role,
-        reporter: reporter.to_owned(),
+        reporter: reporter.to_owned().into(),
         id: None,
         observed_at,
         reported_at: observed_at.plus(HOUR / 2),
@@ -36,11 +36,11 @@ pub(crate) fn sighting(reporter: &str, role: Role, hours: i64) -> Sighting {
         comment: None,
         victim: None,
         raw: RawRef {
-            topic: format!("raw.{reporter}"),
+            topic: format!("raw.{reporter}").leak(),
             partition: 3,
             offset: 1_000 - hours,
             index: 0,
-            sha256: "5a".repeat(32),
+            sha256: Digest([0x5a; 32]),
         },
     }
 }
@@ -85,14 +85,14 @@ pub(crate) fn dossier() -> Dossier {
     let c2 = |reporter, hours, port| Sighting {
         port: Some(port),
         protocol: Some(Protocol::Tcp),
-        malware: Some("qakbot".to_owned()),
+        malware: Some("qakbot".into()),
         claimed_confidence: Some(80),
         ..sighting(reporter, Role::C2, hours)
     };
     fold(&mut dossier, &c2("acme", 30, 443), GREEN);
     fold(&mut dossier, &c2("acme", 3, 8443), GREEN);
     fold(&mut dossier, &c2("acme", 4, 443), AMBER);
-    fold(&mut dossier, &Sighting { malware: Some("emotet".to_owned()), ..c2("bolt", 50, 443) }, GREEN);
+    fold(&mut dossier, &Sighting { malware: Some("emotet".into()), ..c2("bolt", 50, 443) }, GREEN);
     let victim = Some(Victim { country: Some("TH".to_owned()), sector: None });
     fold(&mut dossier, &Sighting { victim, ..sighting("cert", Role::CompromisedSite, 20) }, GREEN);
 

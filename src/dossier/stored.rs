@@ -25,7 +25,10 @@ pub enum StoredError {
 
 /// The stored form. Equal dossiers have equal bytes.
 pub fn encode(dossier: &Dossier) -> Vec<u8> {
-    postcard::to_extend(dossier, vec![FORMAT])
+    // Most dossiers fit without growing.
+    let mut bytes = Vec::with_capacity(1024);
+    bytes.push(FORMAT);
+    postcard::to_extend(dossier, bytes)
         .expect("a vector takes any bytes, and every list in a dossier knows its length")
 }
 
@@ -90,31 +93,19 @@ pub(super) mod ids {
     }
 }
 
-/// References to raw records: each digest as its 32 bytes, not as 64 digits.
+/// References to raw records, without the names of their fields.
 pub(super) mod raw {
     use super::{Deserialize, Deserializer, Serialize, Serializer, Timestamp};
-    use crate::sighting::RawRef;
+    use crate::sighting::{Digest, RawRef};
 
     type Plain = (Timestamp, Option<u16>, RawRef);
     type Place<'a> = (std::borrow::Cow<'a, str>, i32, i64, u32);
-    type Stored<'a> = (Timestamp, Option<u16>, Place<'a>, Sha256);
+    type Stored<'a> = (Timestamp, Option<u16>, Place<'a>, Kind);
 
+    /// Which digest it is. There is one so far; another can be told from it.
     #[derive(Serialize, Deserialize)]
-    enum Sha256 {
-        Bytes([u8; 32]),
-        /// What is not 64 lower-case hexadecimal digits.
-        Text(String),
-    }
-
-    impl Sha256 {
-        fn of(text: &str) -> Self {
-            let mut bytes = [0; 32];
-            let is_lower = !text.bytes().any(|byte| byte.is_ascii_uppercase());
-            match hex::decode_to_slice(text, &mut bytes) {
-                Ok(()) if is_lower => Self::Bytes(bytes),
-                _ => Self::Text(text.to_owned()),
-            }
-        }
+    enum Kind {
+        Sha256(Digest),
     }
 
     pub(in crate::dossier) fn serialize<S: Serializer>(
@@ -126,7 +117,7 @@ pub(super) mod raw {
         }
         serializer.collect_seq(refs.iter().map(|(time, port, raw)| -> Stored<'_> {
             let place = (raw.topic.as_str().into(), raw.partition, raw.offset, raw.index);
-            (*time, *port, place, Sha256::of(&raw.sha256))
+            (*time, *port, place, Kind::Sha256(raw.sha256))
         }))
     }
 
@@ -137,13 +128,11 @@ pub(super) mod raw {
             return Vec::deserialize(deserializer);
         }
         let stored: Vec<Stored<'_>> = Vec::deserialize(deserializer)?;
-        let plain = stored.into_iter().map(|(time, port, (topic, partition, offset, index), sha256)| {
-            let sha256 = match sha256 {
-                Sha256::Bytes(bytes) => hex::encode(bytes),
-                Sha256::Text(text) => text,
-            };
-            (time, port, RawRef { topic: topic.into_owned(), partition, offset, index, sha256 })
-        });
+        let plain = stored.into_iter().map(
+            |(time, port, (topic, partition, offset, index), Kind::Sha256(sha256))| {
+                (time, port, RawRef { topic: topic.into_owned(), partition, offset, index, sha256 })
+            },
+        );
         Ok(plain.collect())
     }
 }

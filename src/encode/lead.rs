@@ -17,7 +17,7 @@ use crate::dossier;
 use crate::dossier::Lead;
 use crate::enrich::{NexusKind, Status};
 use crate::score::Verdict;
-use crate::sighting::{IndicatorType, Pap, Protocol, Role, Timestamp, Tlp};
+use crate::sighting::{Digest, IndicatorType, Pap, Protocol, Role, Timestamp, Tlp};
 
 /// A lead: an indicator in a role, enriched and scored.
 #[derive(Debug, Serialize, JsonSchema)]
@@ -234,7 +234,8 @@ struct RawRecord<'a> {
     /// Its offset.
     offset: i64,
     /// SHA-256 of its value, in hexadecimal.
-    sha256: &'a str,
+    #[schemars(with = "String")]
+    sha256: Digest,
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
@@ -378,7 +379,7 @@ fn raw(raw: &dossier::Raw) -> RawRecord<'_> {
         topic: &raw.topic,
         partition: raw.partition,
         offset: raw.offset,
-        sha256: &raw.sha256,
+        sha256: raw.sha256,
     }
 }
 

@@ -142,8 +142,8 @@ pub fn score(
     model: &Model,
     kind: IndicatorType,
     role: Role,
-    items: &[Item],
-    coverage: &[Coverage],
+    items: Vec<Item>,
+    coverage: Vec<Coverage>,
     now: Timestamp,
 ) -> Score {
     weigh::score(model, kind, role, items, coverage, now)

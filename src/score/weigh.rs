@@ -1,7 +1,6 @@
 //! The arithmetic of a score. It reads no file and names no source.
 
 use std::cmp::{Ordering, Reverse};
-use std::collections::BTreeSet;
 
 use super::model::{Model, clamp};
 use super::{Coverage, Factor, Item, Score, Verdict, codes};
@@ -9,8 +8,8 @@ use crate::enrich::Status;
 use crate::sighting::{IndicatorType, Role, Timestamp};
 
 /// An item with what is left of it now.
-struct Weighed<'a> {
-    item: &'a Item,
+struct Weighed {
+    item: Item,
     /// 1 speaks for the role, -1 against it, 0 neither.
     side: i32,
     /// Its weight after decay.
@@ -23,29 +22,29 @@ pub(super) fn score(
     model: &Model,
     kind: IndicatorType,
     role: Role,
-    items: &[Item],
-    coverage: &[Coverage],
+    items: Vec<Item>,
+    coverage: Vec<Coverage>,
     now: Timestamp,
 ) -> Score {
-    let mut weighed: Vec<Weighed<'_>> =
-        items.iter().map(|item| Weighed::new(model, kind, role, item, now)).collect();
-    weighed.sort_by(Weighed::by_origin_and_strength);
-
-    let mut factors = Vec::with_capacity(1 + items.len() + coverage.len());
+    let is_suppressed = items.iter().any(|item| item.code == codes::SUPPRESS && item.reliability > 0);
+    let mut factors = Vec::with_capacity(2 + items.len() + coverage.len());
     factors.push(prior(model, role));
+    let mut weighed: Vec<Weighed> =
+        items.into_iter().map(|item| Weighed::new(model, kind, role, item, now)).collect();
+    weighed.sort_by(Weighed::by_origin_and_strength);
+    let confidence = confidence(model, &weighed, &coverage);
+
     let (mut supporting, mut opposing) = (0, 0);
-    for group in weighed.chunk_by(|a, b| a.item.origin == b.item.origin && a.side == b.side) {
+    for group in weighed.chunk_by_mut(|a, b| a.item.origin == b.item.origin && a.side == b.side) {
         let counted = count_once(model, group, &mut factors);
         supporting += counted.max(0);
         opposing -= counted.min(0);
     }
-    factors.extend(coverage.iter().filter_map(uncovered));
+    factors.extend(coverage.into_iter().filter_map(uncovered));
     factors.sort_by(in_order);
 
     let log_odds = factors.iter().map(|factor| factor.points).sum();
     let risk = risk(log_odds);
-    let confidence = confidence(model, &weighed, coverage);
-    let is_suppressed = items.iter().any(|item| item.code == codes::SUPPRESS && item.reliability > 0);
     Score {
         risk,
         confidence,
@@ -57,8 +56,8 @@ pub(super) fn score(
     }
 }
 
-impl<'a> Weighed<'a> {
-    fn new(model: &Model, kind: IndicatorType, role: Role, item: &'a Item, now: Timestamp) -> Self {
+impl Weighed {
+    fn new(model: &Model, kind: IndicatorType, role: Role, item: Item, now: Timestamp) -> Self {
         let weight = clamp(item.weight);
         let half_life = model.half_life(&item.code, role, kind);
         let freshness = freshness(now.since(item.observed_at), half_life);
@@ -142,13 +141,17 @@ fn prior(model: &Model, role: Role) -> Factor {
 /// cap. Returns what they count for.
 ///
 /// It never falls when something is added to the group, nor rises when something is taken away.
-fn count_once(model: &Model, group: &[Weighed<'_>], factors: &mut Vec<Factor>) -> i32 {
+fn count_once(model: &Model, group: &mut [Weighed], factors: &mut Vec<Factor>) -> i32 {
     let origin = &model.origin;
+    let still_counting = group.iter().filter(|member| member.points != 0);
+    let reliability = still_counting.map(|member| member.item.reliability).max().unwrap_or(0);
     let mut bonus_left = origin.bonus_cap;
-    let mut counted = BTreeSet::new();
     let mut sum = 0;
-    for (place, member) in group.iter().enumerate() {
-        let is_new = counted.insert(member.item.source.as_str());
+    let first = factors.len();
+    for (place, member) in group.iter_mut().enumerate() {
+        let source = std::mem::take(&mut member.item.source);
+        // Those of the group that were counted before it.
+        let is_new = factors[first..].iter().all(|factor| factor.source != source);
         let points = if place == 0 {
             member.points
         } else if is_new {
@@ -160,17 +163,16 @@ fn count_once(model: &Model, group: &[Weighed<'_>], factors: &mut Vec<Factor>) -
         };
         sum += points;
         factors.push(Factor {
-            code: member.item.code.clone(),
-            text: member.item.text.clone(),
+            code: std::mem::take(&mut member.item.code),
+            text: std::mem::take(&mut member.item.text),
             points,
-            source: member.item.source.clone(),
+            source,
+            // The groups are told apart by it until the last is counted.
             origin: member.item.origin.clone(),
             status: Status::Hit,
             observed_at: Some(member.item.observed_at),
         });
     }
-    let still_counting = group.iter().filter(|member| member.points != 0);
-    let reliability = still_counting.map(|member| member.item.reliability).max().unwrap_or(0);
     let is_weak = reliability < origin.weak_below;
     let cap = if is_weak { origin.weak_cap } else { origin.cap };
     let excess = (sum.abs() - cap.max(0)).max(0) * sum.signum();
@@ -193,7 +195,7 @@ fn count_once(model: &Model, group: &[Weighed<'_>], factors: &mut Vec<Factor>) -
 }
 
 /// The factor of a source that has nothing to say, or could not be asked. It has no points.
-fn uncovered(coverage: &Coverage) -> Option<Factor> {
+fn uncovered(coverage: Coverage) -> Option<Factor> {
     let why = coverage.detail.as_deref();
     let (code, text) = match coverage.status {
         _ if !coverage.applies => return None,
@@ -211,7 +213,7 @@ fn uncovered(coverage: &Coverage) -> Option<Factor> {
         text,
         points: 0,
         source: coverage.source.clone(),
-        origin: coverage.source.clone(),
+        origin: coverage.source,
         status: coverage.status,
         observed_at: None,
     })
@@ -237,7 +239,7 @@ fn in_order(a: &Factor, b: &Factor) -> Ordering {
 
 /// How sure: the chance that not all origins are wrong, less for each source that could not be
 /// asked. Context makes nobody surer: an origin counts by its claims, and by what speaks against.
-fn confidence(model: &Model, weighed: &[Weighed<'_>], coverage: &[Coverage]) -> u8 {
+fn confidence(model: &Model, weighed: &[Weighed], coverage: &[Coverage]) -> u8 {
     let share = f64::from(model.confidence.origin.min(100)) / 100.0;
     let chances = weighed.chunk_by(|a, b| a.item.origin == b.item.origin).map(|origin| {
         origin

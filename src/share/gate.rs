@@ -107,6 +107,9 @@ pub(super) fn forms(text: &str) -> Vec<Cow<'_, str>> {
 
 /// Percent-decodes once; none when there is nothing to decode. Bytes that are no UTF-8 are replaced.
 fn decode(text: &str) -> Option<String> {
+    if !text.contains('%') {
+        return None;
+    }
     let bytes = text.as_bytes();
     let mut out = Vec::with_capacity(bytes.len());
     let mut is_changed = false;

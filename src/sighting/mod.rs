@@ -3,16 +3,21 @@
 //! Everything here is pure. What a record means is decided once, here: nothing behind this room
 //! parses an indicator or a time again.
 
+mod digest;
 pub mod formats;
 pub mod indicator;
 pub mod marking;
 pub mod normalise;
 pub mod reason;
+mod text;
 pub mod time;
+
+use std::borrow::Cow;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+pub use digest::Digest;
 pub use indicator::{Indicator, IndicatorType};
 pub use marking::{Marking, Notify, Pap, Purpose, Terms, Tlp};
 pub use normalise::Normaliser;
@@ -124,43 +129,61 @@ pub struct Victim {
 }
 
 /// Where a raw record stood, and what it was.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub struct RawRef {
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct RawRef<S = String> {
     /// Topic that it was read from.
-    pub topic: String,
+    pub topic: S,
     /// Partition of that topic.
     pub partition: i32,
     /// Offset in that partition.
     pub offset: i64,
     /// Which sighting of the record this is, from 0.
     pub index: u32,
-    /// SHA-256 of the whole value, in hex.
-    pub sha256: String,
+    /// SHA-256 of the whole value.
+    pub sha256: Digest,
+}
+
+impl RawRef {
+    /// The same, borrowed.
+    pub fn borrowed(&self) -> RawRef<&str> {
+        let Self { topic, partition, offset, index, sha256 } = self;
+        RawRef { topic, partition: *partition, offset: *offset, index: *index, sha256: *sha256 }
+    }
+}
+
+impl RawRef<&str> {
+    /// The same, owned.
+    pub fn owned(self) -> RawRef {
+        let Self { topic, partition, offset, index, sha256 } = self;
+        RawRef { topic: topic.to_owned(), partition, offset, index, sha256 }
+    }
 }
 
 /// One report that an indicator was seen in a role, by a reporter, at a time: normalised and valid.
-/// This is also, as JSON, the value on the `sightings` topic.
+/// This is also, as JSON, the value on the `sightings` topic. Texts are borrowed from the record that they
+/// stand in, where that is possible.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Sighting {
+pub struct Sighting<'a> {
     /// In canonical form.
     pub indicator: Indicator,
     /// As the reporter wrote it, where that differs from the canonical value.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub original: Option<String>,
+    #[serde(borrow, default, skip_serializing_if = "Option::is_none", deserialize_with = "text::optional")]
+    pub original: Option<Cow<'a, str>>,
     /// What it was seen as.
     pub role: Role,
     /// Who supplied it: bound to the topic, or one of those that the topic is declared to carry.
-    pub reporter: String,
+    #[serde(borrow)]
+    pub reporter: Cow<'a, str>,
     /// The reporter's own id of it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub id: Option<String>,
+    #[serde(borrow, default, skip_serializing_if = "Option::is_none", deserialize_with = "text::optional")]
+    pub id: Option<Cow<'a, str>>,
     /// When it was seen.
     pub observed_at: Timestamp,
     /// When intake took it in.
     pub reported_at: Timestamp,
     /// Family or tool, lower case.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub malware: Option<String>,
+    #[serde(borrow, default, skip_serializing_if = "Option::is_none", deserialize_with = "text::optional")]
+    pub malware: Option<Cow<'a, str>>,
     /// 1 to 65535.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub port: Option<u16>,
@@ -177,14 +200,15 @@ pub struct Sighting {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pap: Option<Pap>,
     /// Free tags, sorted, without repeats.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub tags: Vec<String>,
+    #[serde(borrow, default, skip_serializing_if = "Vec::is_empty", deserialize_with = "text::list")]
+    pub tags: Vec<Cow<'a, str>>,
     /// Free text; never leaves the house.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub comment: Option<String>,
+    #[serde(borrow, default, skip_serializing_if = "Option::is_none", deserialize_with = "text::optional")]
+    pub comment: Option<Cow<'a, str>>,
     /// Who suffered.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub victim: Option<Victim>,
-    /// The raw record that it came from.
-    pub raw: RawRef,
+    /// The raw record that it came from. The name of a topic needs no escapes.
+    #[serde(borrow)]
+    pub raw: RawRef<&'a str>,
 }

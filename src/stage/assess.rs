@@ -83,9 +83,9 @@ impl Assess {
     }
 
     /// The sighting of a record, or why it is none.
-    fn sighting(record: &Record) -> Result<Sighting, String> {
+    fn sighting(record: &Record) -> Result<Sighting<'_>, String> {
         let value = record.value.as_deref().ok_or("no value")?;
-        let sighting: Sighting = serde_json::from_slice(value).map_err(|err| err.to_string())?;
+        let sighting: Sighting<'_> = serde_json::from_slice(value).map_err(|err| err.to_string())?;
         if record.key.as_deref().is_some_and(|key| sighting.indicator.is_key(key)) {
             Ok(sighting)
         } else {
@@ -94,7 +94,7 @@ impl Assess {
     }
 
     /// The sightings among records.
-    fn sightings(records: &[&Record], mut not_ours: impl FnMut(&Record, String)) -> Vec<Sighting> {
+    fn sightings<'a>(records: &[&'a Record], mut not_ours: impl FnMut(&Record, String)) -> Vec<Sighting<'a>> {
         let mut sightings = Vec::with_capacity(records.len());
         for record in records {
             match Self::sighting(record) {
@@ -332,8 +332,8 @@ impl Assess {
     ) -> Option<Timestamp> {
         let ripe = held.at.plus(knowledge.minor_updates);
         let waits = now < ripe && held.digest != [0; 16];
-        let known = (held.version > 0)
-            .then(|| Known { facts: held.digest, major: waits.then_some(held.major) });
+        let known =
+            (held.version > 0).then(|| Known { facts: held.digest, major: waits.then_some(held.major) });
         let Knowledge { book, scorer, .. } = knowledge;
         match decide::review(agreement, book, dossier, held.role, scorer, now, known, cache) {
             Review::Unchanged(unchanged) => {
@@ -358,13 +358,19 @@ impl Assess {
                 held.major = release.major;
                 held.at = now;
                 held.refused = None;
-                made.outputs.push(self.disclosure(knowledge, dossier, agreement, held.version, &release, now));
+                made.outputs.push(self.disclosure(
+                    knowledge,
+                    dossier,
+                    agreement,
+                    held.version,
+                    &release,
+                    now,
+                ));
                 made.count("disclosures", &[&agreement.id, "disclosed"], 1);
                 None
             }
         }
     }
-
 
     /// The record for release: the message's bytes, and what the ledger is to say of it.
     fn disclosure(
@@ -380,7 +386,7 @@ impl Assess {
         let id = keyed::disclosure_id(&knowledge.key, &agreement.id, &dossier.indicator.key(), role);
         let salt = keyed::salt(&knowledge.key, &id, version);
         let supersedes = (version > 1).then(|| version - 1);
-        let head = native::MessageHead::of(agreement, release, id.clone(), version, supersedes, now);
+        let head = native::MessageHead::of(agreement, release, &id, version, supersedes, now);
         let payload = native::disclosure(&release.fields, &head);
         let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("we write UTF-8");
         let headers =
@@ -464,7 +470,7 @@ impl Assess {
         Self::expire(knowledge, &mut dossier, now);
         let mut counted = false;
         for sighting in &sightings {
-            let terms = knowledge.book.reporters.get(&sighting.reporter).map(|party| &party.terms);
+            let terms = knowledge.book.reporters.get(&*sighting.reporter).map(|party| &party.terms);
             // Whose terms are not known: the strictest there is; it is released to nobody.
             let marking = terms.map_or(decide::STRICTEST, |terms| terms.narrow(sighting.tlp, sighting.pap));
             match dossier::fold(&mut dossier, sighting, marking) {
@@ -566,7 +572,7 @@ impl Step for Assess {
             };
             let markings =
                 dossier.folds.iter().map(|fold| fold.marking).chain(sightings.iter().map(|sighting| {
-                    let terms = knowledge.book.reporters.get(&sighting.reporter).map(|party| &party.terms);
+                    let terms = knowledge.book.reporters.get(&*sighting.reporter).map(|party| &party.terms);
                     terms.map_or(decide::STRICTEST, |terms| terms.narrow(sighting.tlp, sighting.pap))
                 }));
             let markings: Vec<_> = markings.collect();

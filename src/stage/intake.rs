@@ -7,11 +7,9 @@ use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-use sha2::{Digest, Sha256};
-
 use crate::enrich::Answers;
 use crate::sighting::formats::{Context, Decoder, Reject, ReporterBinding};
-use crate::sighting::{Normaliser, Reason, Sighting, Timestamp};
+use crate::sighting::{Digest, Normaliser, Reason, Sighting, Timestamp};
 
 use super::dead_letter::dead_letter;
 use super::{Count, Made, Output, Record, State, Step, Stop, Work};
@@ -63,14 +61,13 @@ impl Intake {
         if value.is_empty() {
             return Err(Reject::new(Reason::Empty, "it has no value"));
         }
-        let sha256 = hex::encode(Sha256::digest(value));
         let context = Context {
             normaliser: &self.settings.normaliser,
             reporter: &topic.reporter,
             topic: &record.topic,
             partition: record.partition,
             offset: record.offset,
-            sha256: &sha256,
+            sha256: Digest::of(value),
             now,
             max_sightings: topic.max_sightings,
         };
@@ -78,7 +75,7 @@ impl Intake {
         sightings.iter().map(|sighting| self.output(sighting)).collect()
     }
 
-    fn output(&self, sighting: &Sighting) -> Result<Output, Reject> {
+    fn output(&self, sighting: &Sighting<'_>) -> Result<Output, Reject> {
         // Most sightings fit without growing.
         let mut value = Vec::with_capacity(640);
         serde_json::to_writer(&mut value, sighting)
@@ -254,7 +251,7 @@ mod tests {
         assert_eq!(output.key.as_deref(), Some(&b"url:http://bad.example/x"[..]));
         assert!(output.headers.is_empty());
         let value = std::str::from_utf8(output.value.as_deref().unwrap()).unwrap();
-        let sha256 = hex::encode(Sha256::digest(GOOD.as_bytes()));
+        let sha256 = Digest::of(GOOD.as_bytes());
         assert_eq!(
             value,
             format!(
@@ -267,7 +264,7 @@ mod tests {
                 sha256
             )
         );
-        let back: Sighting = serde_json::from_str(value).unwrap();
+        let back: Sighting<'_> = serde_json::from_str(value).unwrap();
         assert_eq!(back.indicator.key().as_bytes(), output.key.as_deref().unwrap());
     }
 
@@ -282,7 +279,7 @@ mod tests {
             .outputs
             .iter()
             .map(|output| {
-                serde_json::from_slice::<Sighting>(output.value.as_deref().unwrap()).unwrap().raw.index
+                serde_json::from_slice::<Sighting<'_>>(output.value.as_deref().unwrap()).unwrap().raw.index
             })
             .collect();
         assert_eq!(indexes, [0, 1, 2]);
@@ -304,7 +301,7 @@ mod tests {
         check_dead(carried(), Some(GOOD), "reporter-missing");
         for (reporter, name) in [(bound(), "acme"), (carried(), "bolt")] {
             let made = run(&mut intake(reporter), &[record(Some(&named(name)))]);
-            let sighting: Sighting =
+            let sighting: Sighting<'_> =
                 serde_json::from_slice(made.outputs[0].value.as_deref().unwrap()).unwrap();
             assert_eq!(sighting.reporter, name);
         }

@@ -115,7 +115,8 @@ impl Made {
     /// Counts `n` of something whose label is these words.
     pub fn count(&mut self, what: &'static str, words: &[&str], n: u64) {
         // There are few labels, and what was counted last is counted again.
-        let known = self.counts.iter_mut().rev().find(|count| count.what == what && is_of(&count.label, words));
+        let known =
+            self.counts.iter_mut().rev().find(|count| count.what == what && is_of(&count.label, words));
         match known {
             Some(count) => count.n += n,
             None => self.counts.push(Count { what, label: words.join(" "), n }),

@@ -101,7 +101,14 @@ impl Bench {
             .map(|(key, value)| {
                 self.offset += 1;
                 let topic = self.topic.clone();
-                Record { topic, partition: 0, offset: self.offset, key, value: Some(value), headers: Vec::new() }
+                Record {
+                    topic,
+                    partition: 0,
+                    offset: self.offset,
+                    key,
+                    value: Some(value),
+                    headers: Vec::new(),
+                }
             })
             .collect();
         let work =

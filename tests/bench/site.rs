@@ -120,7 +120,8 @@ listen = "127.0.0.1:0"
 /// A million addresses; among them those of the load that are seen as what agreements ask for.
 fn list() -> String {
     let mut text = "indicator,code,roles\n".to_owned();
-    let mut row = |listed: &str| writeln!(text, "{listed},listed,c2;phishing").expect("a string takes any text");
+    let mut row =
+        |listed: &str| writeln!(text, "{listed},listed,c2;phishing").expect("a string takes any text");
     let skewed = SKEWED_FROM..SKEWED_FROM + INDICATORS;
     let known: Vec<u32> =
         (0..NEW).chain(skewed).filter(|n| ["c2", "phishing"].contains(&role_of(*n))).collect();

@@ -10,7 +10,7 @@ use sightline::diag::Findings;
 use sightline::dossier::{self, Dossier};
 use sightline::enrich::Answers;
 use sightline::sighting::time::DAY;
-use sightline::sighting::{Indicator, IndicatorType, RawRef, Role, Sighting, Timestamp};
+use sightline::sighting::{Digest, Indicator, IndicatorType, RawRef, Role, Sighting, Timestamp};
 use sightline::stage::assess::SWEEP;
 use sightline::stage::disclosure::Disclosure;
 use sightline::stage::{Made, Record, State, Step, Stop, Work, partition_of};
@@ -66,14 +66,14 @@ impl Bench {
         Self { stages, step, state: Held::default() }
     }
 
-    fn try_run(&mut self, sightings: &[Sighting], due: &[Vec<u8>], now: Timestamp) -> Result<Made, Stop> {
+    fn try_run(&mut self, sightings: &[Sighting<'_>], due: &[Vec<u8>], now: Timestamp) -> Result<Made, Stop> {
         let records: Vec<Record> = sightings.iter().map(record).collect();
         let work =
             Work { topic: "sightings", partition: 0, partitions: 1, records: &records, due, sweep: 10 };
         self.step.run(&work, &mut self.state, &Answers::new(), now)
     }
 
-    fn run(&mut self, sightings: &[Sighting], due: &[Vec<u8>], now: Timestamp) -> Made {
+    fn run(&mut self, sightings: &[Sighting<'_>], due: &[Vec<u8>], now: Timestamp) -> Made {
         self.try_run(sightings, due, now).unwrap()
     }
 
@@ -86,7 +86,7 @@ impl Bench {
     }
 }
 
-fn record(sighting: &Sighting) -> Record {
+fn record(sighting: &Sighting<'_>) -> Record {
     Record {
         topic: "sightings".into(),
         partition: 0,
@@ -97,12 +97,12 @@ fn record(sighting: &Sighting) -> Record {
     }
 }
 
-fn sighting(reporter: &str, role: Role, at: Timestamp) -> Sighting {
+fn sighting(reporter: &str, role: Role, at: Timestamp) -> Sighting<'static> {
     Sighting {
         indicator: Indicator { kind: IndicatorType::Ipv4, value: "198.51.100.9".to_owned() },
         original: None,
         role,
-        reporter: reporter.to_owned(),
+        reporter: reporter.to_owned().into(),
         id: None,
         observed_at: at,
         reported_at: at,
@@ -115,7 +115,7 @@ fn sighting(reporter: &str, role: Role, at: Timestamp) -> Sighting {
         tags: Vec::new(),
         comment: None,
         victim: None,
-        raw: RawRef { topic: "raw".to_owned(), partition: 0, offset: 0, index: 0, sha256: "0".repeat(64) },
+        raw: RawRef { topic: "raw", partition: 0, offset: 0, index: 0, sha256: Digest::default() },
     }
 }
 
@@ -131,7 +131,7 @@ fn disclosed(made: &Made) -> Vec<(String, u64)> {
     sealed.collect()
 }
 
-fn both(at: Timestamp) -> [Sighting; 2] {
+fn both(at: Timestamp) -> [Sighting<'static>; 2] {
     [sighting("blackwater-labs", Role::C2, at), sighting("meridian-dns", Role::C2, at)]
 }
 
@@ -202,7 +202,7 @@ fn a_dossier_wakes_to_expire_and_leaves_a_tombstone() {
 #[test]
 fn a_repeat_changes_nothing() {
     let mut bench = Bench::new(|text| text);
-    let known = Sighting { id: Some("7".to_owned()), ..sighting("northwind", Role::C2, NOW) };
+    let known = Sighting { id: Some("7".into()), ..sighting("northwind", Role::C2, NOW) };
     bench.run(std::slice::from_ref(&known), &[], NOW);
     let before = bench.state.clone();
     let made = bench.run(&[known], &[], NOW);

@@ -10,7 +10,7 @@ use sightline::dossier::{
 };
 use sightline::enrich::{Evidence, Finding, Gov, Network, Nexus, NexusKind, Status};
 use sightline::sighting::{
-    Indicator, IndicatorType, Marking, Pap, Protocol, RawRef, Role, Sighting, Timestamp, Tlp, Victim,
+    Digest, Indicator, IndicatorType, Marking, Pap, Protocol, RawRef, Role, Sighting, Timestamp, Tlp, Victim,
 };
 
 const TLPS: [Tlp; 5] = [Tlp::Clear, Tlp::Green, Tlp::Amber, Tlp::AmberStrict, Tlp::Red];
@@ -20,11 +20,11 @@ fn indicator() -> Indicator {
     Indicator { kind: IndicatorType::Ipv4, value: "198.51.100.7".to_owned() }
 }
 
-fn marking(of: &Sighting) -> Marking {
+fn marking(of: &Sighting<'_>) -> Marking {
     Marking { tlp: of.tlp.unwrap_or(Tlp::Green), pap: of.pap.unwrap_or(Pap::Green) }
 }
 
-fn folded(sightings: &[Sighting]) -> Dossier {
+fn folded(sightings: &[Sighting<'_>]) -> Dossier {
     let mut dossier = Dossier::new(indicator());
     for sighting in sightings {
         fold(&mut dossier, sighting, marking(sighting));
@@ -32,7 +32,7 @@ fn folded(sightings: &[Sighting]) -> Dossier {
     dossier
 }
 
-fn any_sighting() -> impl Strategy<Value = Sighting> {
+fn any_sighting() -> impl Strategy<Value = Sighting<'static>> {
     let claims = (
         select(vec!["a", "b", "c"]),
         select(Role::ALL.to_vec()),
@@ -52,11 +52,11 @@ fn any_sighting() -> impl Strategy<Value = Sighting> {
             indicator: indicator(),
             original: None,
             role,
-            reporter: reporter.to_owned(),
+            reporter: reporter.into(),
             id: None,
             observed_at: Timestamp(at),
             reported_at: Timestamp(at + offset),
-            malware,
+            malware: malware.map(Into::into),
             port: port.map(|(port, _)| port),
             protocol: port.and_then(|(_, protocol)| protocol),
             claimed_confidence,
@@ -66,30 +66,33 @@ fn any_sighting() -> impl Strategy<Value = Sighting> {
             comment: None,
             victim: country.map(|country| Victim { country: Some(country.to_owned()), sector: None }),
             raw: RawRef {
-                topic: format!("raw.{reporter}"),
+                topic: format!("raw.{reporter}").leak(),
                 partition: 0,
                 offset,
                 index: 0,
-                sha256: "5a".repeat(32),
+                sha256: Digest([0x5a; 32]),
             },
         },
     )
 }
 
 /// Sightings with ids of their own, or none.
-fn any_sightings(most: usize) -> impl Strategy<Value = Vec<Sighting>> {
+fn any_sightings(most: usize) -> impl Strategy<Value = Vec<Sighting<'static>>> {
     proptest::collection::vec((any_sighting(), any::<bool>()), 0..most).prop_map(|sightings| {
         let numbered = sightings.into_iter().enumerate();
         numbered
-            .map(|(n, (sighting, has_id))| Sighting { id: has_id.then(|| format!("id-{n}")), ..sighting })
+            .map(|(n, (sighting, has_id))| Sighting {
+                id: has_id.then(|| format!("id-{n}").into()),
+                ..sighting
+            })
             .collect()
     })
 }
 
 /// Those that a reporter may repeat so that it is known: with an id, in one of the reporter's
 /// smallest roles (others are not remembered), of at most as many ids as are.
-fn repeatable(sightings: &[Sighting]) -> Vec<Sighting> {
-    let mut groups: BTreeMap<&str, BTreeMap<Role, Vec<&Sighting>>> = BTreeMap::new();
+fn repeatable<'a>(sightings: &[Sighting<'a>]) -> Vec<Sighting<'a>> {
+    let mut groups: BTreeMap<&str, BTreeMap<Role, Vec<&Sighting<'a>>>> = BTreeMap::new();
     for sighting in sightings.iter().filter(|sighting| sighting.id.is_some()) {
         let roles = groups.entry(&sighting.reporter).or_default();
         roles.entry(sighting.role).or_default().push(sighting);
@@ -99,30 +102,32 @@ fn repeatable(sightings: &[Sighting]) -> Vec<Sighting> {
 }
 
 /// Each sighting once, some of them again, and the same in another order.
-fn with_repeats_in_two_orders() -> impl Strategy<Value = (Vec<Sighting>, Vec<Sighting>, Vec<Sighting>)> {
+fn with_repeats_in_two_orders()
+-> impl Strategy<Value = (Vec<Sighting<'static>>, Vec<Sighting<'static>>, Vec<Sighting<'static>>)> {
     (any_sightings(150), proptest::collection::vec(any::<Index>(), 0..40))
         .prop_map(|(once, choice)| {
             let repeatable = repeatable(&once);
             let choice = if repeatable.is_empty() { Vec::new() } else { choice };
             let repeats = choice.into_iter().map(|index| index.get(&repeatable).clone());
-            let all: Vec<Sighting> = once.iter().cloned().chain(repeats).collect();
+            let all: Vec<Sighting<'static>> = once.iter().cloned().chain(repeats).collect();
             (once, all)
         })
         .prop_flat_map(|(once, all)| (Just(once), Just(all.clone()), Just(all).prop_shuffle()))
 }
 
 /// A fold's numbers, counted another way: what is kept and what is not make up all sightings.
-fn assert_nothing_is_lost(dossier: &Dossier, once: &[Sighting]) {
+fn assert_nothing_is_lost(dossier: &Dossier, once: &[Sighting<'_>]) {
     let unkept: u64 = dossier.unkept.iter().map(|(_, n)| n).sum();
     let kept: u64 = dossier.folds.iter().map(|fold| fold.count).sum();
     assert_eq!(kept + unkept, once.len() as u64);
     for fold in &dossier.folds {
-        let own: Vec<&Sighting> = once
+        let own: Vec<&Sighting<'_>> = once
             .iter()
-            .filter(|sighting| (&sighting.reporter, sighting.role) == (&fold.reporter, fold.role))
+            .filter(|sighting| (&*sighting.reporter, sighting.role) == (&*fold.reporter, fold.role))
             .filter(|sighting| marking(sighting) == fold.marking)
             .collect();
-        let with = |has: fn(&Sighting) -> bool| own.iter().filter(|sighting| has(sighting)).count() as u64;
+        let with =
+            |has: fn(&Sighting<'_>) -> bool| own.iter().filter(|sighting| has(sighting)).count() as u64;
         let counted = |kept: u64, overflow: u64| kept + overflow;
         assert_eq!(fold.count, own.len() as u64);
         assert_eq!(
@@ -155,11 +160,11 @@ proptest! {
     #[test]
     fn more_ids_than_are_remembered_do_not_depend_on_order_either(
         (one, other) in any_sightings(300)
-            .prop_map(|all| -> Vec<Sighting> {
+            .prop_map(|all| -> Vec<Sighting<'static>> {
                 // Of one reporter in one role, with an id each: without repeats none is needed.
                 let numbered = all.into_iter().enumerate();
                 numbered.map(|(n, sighting)| Sighting {
-                    role: Role::C2, reporter: "a".to_owned(), id: Some(n.to_string()), ..sighting
+                    role: Role::C2, reporter: "a".into(), id: Some(n.to_string().into()), ..sighting
                 }).collect()
             })
             .prop_flat_map(|all| (Just(all.clone()), Just(all).prop_shuffle()))
@@ -207,33 +212,33 @@ fn n64(n: usize) -> i64 {
 }
 
 /// Sightings of twenty years, so that times are far apart, with everything that can be said.
-fn everything_said(reporter: usize, role: Role, marking: Marking) -> impl Iterator<Item = Sighting> {
+fn everything_said(reporter: usize, role: Role, marking: Marking) -> impl Iterator<Item = Sighting<'static>> {
     (0..caps::IDS).map(move |n| Sighting {
         indicator: indicator(),
         original: None,
         role,
-        reporter: longest(caps::NAME, reporter),
-        id: Some(format!("{reporter} {role:?} {n}")),
+        reporter: longest(caps::NAME, reporter).into(),
+        id: Some(format!("{reporter} {role:?} {n}").into()),
         observed_at: Timestamp(1_200_000_000_000 + 9_999_999_999 * n64(n)),
         reported_at: Timestamp(1_900_000_000_000),
-        malware: Some(longest(caps::TEXT, n)),
+        malware: Some(longest(caps::TEXT, n).into()),
         port: Some(u16::MAX - u16::try_from(n).expect("it is small")),
         protocol: Some(Protocol::Udp),
         claimed_confidence: Some(100),
         tlp: Some(marking.tlp),
         pap: Some(marking.pap),
-        tags: (0..6).map(|i| format!("matter:{}", longest(caps::TEXT - 7, i))).collect(),
+        tags: (0..6).map(|i| format!("matter:{}", longest(caps::TEXT - 7, i)).into()).collect(),
         comment: None,
         victim: Some(Victim {
             country: Some(format!("{}{}", char::from(b'A' + u8::try_from(n % 26).expect("it is")), 'X')),
             sector: None,
         }),
         raw: RawRef {
-            topic: longest(caps::TOPIC, reporter),
+            topic: longest(caps::TOPIC, reporter).leak(),
             partition: 999,
             offset: 900_000_000_000 + n64(n),
             index: 999,
-            sha256: format!("{n:064x}"),
+            sha256: Digest::of(&n.to_be_bytes()),
         },
     })
 }

@@ -18,7 +18,7 @@ use sightline::sighting::formats::{
 };
 use sightline::sighting::normalise;
 use sightline::sighting::{
-    IndicatorType, Normaliser, Pap, Protocol, Reason, Role, Sighting, Timestamp, Tlp, Victim,
+    Digest, IndicatorType, Normaliser, Pap, Protocol, Reason, Role, Sighting, Timestamp, Tlp, Victim,
 };
 
 const NOW: &str = "2026-01-31T12:00:00Z";
@@ -49,19 +49,19 @@ fn checked(format: &FormatSettings) -> Decoder {
     decoder.unwrap()
 }
 
-fn sightings(
-    decoder: &Decoder,
-    reporter: &ReporterBinding,
+fn sightings<'a>(
+    decoder: &'a Decoder,
+    reporter: &'a ReporterBinding,
     max_sightings: usize,
-    bytes: &[u8],
-) -> Result<Vec<Sighting>, Reject> {
+    bytes: &'a [u8],
+) -> Result<Vec<Sighting<'a>>, Reject> {
     let context = Context {
-        normaliser: &normaliser(),
+        normaliser: Box::leak(Box::new(normaliser())),
         reporter,
         topic: "raw",
         partition: 3,
         offset: 700,
-        sha256: "00",
+        sha256: Digest::default(),
         now: NOW.parse().unwrap(),
         max_sightings,
     };
@@ -69,8 +69,9 @@ fn sightings(
 }
 
 /// Our own JSON of the reporter `acme`.
-fn native(bytes: &[u8]) -> Result<Vec<Sighting>, Reject> {
-    sightings(&Decoder::Sightline, &ReporterBinding::Bound("acme".to_owned()), 10, bytes)
+fn native(bytes: &[u8]) -> Result<Vec<Sighting<'_>>, Reject> {
+    let reporter = ReporterBinding::Bound("acme".to_owned());
+    sightings(Box::leak(Box::new(Decoder::Sightline)), Box::leak(Box::new(reporter)), 10, bytes)
 }
 
 fn fixtures() -> PathBuf {
@@ -100,7 +101,8 @@ fn check(path: &Path) -> Option<&'static str> {
         _ => panic!("{}: name a reporter, or several", path.display()),
     };
     let bytes = std::fs::read(path).unwrap();
-    let outcome = sightings(&checked(&case.format), &reporter, case.max_sightings, &bytes);
+    let decoder = checked(&case.format);
+    let outcome = sightings(&decoder, &reporter, case.max_sightings, &bytes);
     let (json, code) = match &outcome {
         Ok(sightings) => (json!({ "sightings": sightings }), None),
         Err(reject) => {
@@ -170,11 +172,13 @@ fn full() -> Input {
 fn what_the_input_type_writes_is_read_back() {
     let input = full();
     let record = InputRecord::Many(vec![input.clone(), input]);
-    let [_, sighting] = &native(&serde_json::to_vec(&record).unwrap()).unwrap()[..] else { panic!() };
+    let bytes = serde_json::to_vec(&record).unwrap();
+    let sightings = native(&bytes).unwrap();
+    let [_, sighting] = &sightings[..] else { panic!() };
     assert_eq!(sighting.indicator.key(), "domain:bad.example");
     assert_eq!(sighting.original.as_deref(), Some("bad[.]example"));
     assert_eq!((sighting.role, sighting.observed_at), (Role::C2, Timestamp(1_769_857_200_000)));
-    assert_eq!((sighting.reporter.as_str(), sighting.id.as_deref()), ("acme", Some("1")));
+    assert_eq!((&*sighting.reporter, sighting.id.as_deref()), ("acme", Some("1")));
     assert_eq!(sighting.malware.as_deref(), Some("asyncrat"));
     assert_eq!((sighting.port, sighting.protocol), (Some(8443), Some(Protocol::Tcp)));
     assert_eq!(sighting.claimed_confidence, Some(70));

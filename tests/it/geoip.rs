@@ -80,7 +80,10 @@ fn check(geoip: &dyn Enricher, value: &str, expected: &str) {
     let finding = geoip.finding(&indicator(value), &Answers::new(), NOW);
     assert_eq!(shown(&finding), expected, "{value}");
     assert!(finding.evidence.is_empty() && finding.gov.is_none());
-    assert_eq!((finding.source.as_str(), finding.build, finding.independent), ("geoip", geoip.build(), true));
+    assert_eq!(
+        (finding.source.as_str(), finding.build.as_str(), finding.independent),
+        ("geoip", geoip.build(), true)
+    );
     // What was observed depends on the indicator and the data alone.
     let later = geoip.finding(&indicator(value), &Answers::new(), NOW.plus(1_000_000_000));
     assert_eq!((later.looked_up_at, shown(&later)), (NOW.plus(1_000_000_000), expected.to_owned()));

@@ -356,8 +356,8 @@ fn check_ledger(loaded: &Loaded, topics: &Topics) -> u64 {
 fn check_outcomes(topics: &Topics, raw: &[Record]) {
     let mut outcomes: BTreeMap<(String, i32, i64), (BTreeSet<u32>, u32, u32)> = BTreeMap::new();
     for record in &topics["sightline.sightings"] {
-        let sighting: Sighting = serde_json::from_slice(record.value.as_deref().unwrap()).unwrap();
-        let at = (sighting.raw.topic, sighting.raw.partition, sighting.raw.offset);
+        let sighting: Sighting<'_> = serde_json::from_slice(record.value.as_deref().unwrap()).unwrap();
+        let at = (sighting.raw.topic.to_owned(), sighting.raw.partition, sighting.raw.offset);
         let (indexes, sightings, _) = outcomes.entry(at).or_default();
         indexes.insert(sighting.raw.index);
         *sightings += 1;

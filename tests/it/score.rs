@@ -35,7 +35,7 @@ fn covered(source: &str, status: Status) -> Coverage {
 }
 
 fn scored(items: &[Item], coverage: &[Coverage]) -> Score {
-    score(&asean(), IndicatorType::Ipv4, Role::C2, items, coverage, NOW)
+    score(&asean(), IndicatorType::Ipv4, Role::C2, items.to_vec(), coverage.to_vec(), NOW)
 }
 
 /// Items on a c2 address, and the verdict, risk and points that they must give.
@@ -148,7 +148,7 @@ fn what_was_not_checked_is_shown_and_lowers_confidence_alone() {
 #[test]
 fn a_victim_is_scored_as_a_victim() {
     for role in Role::ALL {
-        let score = score(&asean(), IndicatorType::Ipv4, role, &[], &[], NOW);
+        let score = score(&asean(), IndicatorType::Ipv4, role, Vec::new(), Vec::new(), NOW);
         let says_victim = score.factors[0].text.contains("is a victim; it is not scored as an attacker");
         assert_eq!(says_victim, role.is_victim(), "{}", role.as_str());
     }
@@ -196,7 +196,7 @@ fn any_case() -> impl Strategy<Value = (IndicatorType, Role, Vec<Item>, Vec<Cove
 proptest! {
     #[test]
     fn the_factors_add_up_to_the_risk((kind, role, items, coverage) in any_case()) {
-        let score = score(&asean(), kind, role, &items, &coverage, NOW);
+        let score = score(&asean(), kind, role, items.clone(), coverage.clone(), NOW);
         let sum: i32 = score.factors.iter().map(|factor| factor.points).sum();
         prop_assert_eq!(sum, score.log_odds);
         let odds = libm::exp(-f64::from(score.log_odds) / 100.0);
@@ -211,7 +211,7 @@ proptest! {
             (Just((kind, role, coverage)), Just(items.clone()), Just(items).prop_shuffle())
         })
     ) {
-        let score = |items: &[Item]| score(&asean(), kind, role, items, &coverage, NOW);
+        let score = |items: &[Item]| score(&asean(), kind, role, items.to_vec(), coverage.clone(), NOW);
         prop_assert_eq!(score(&one), score(&other));
     }
 
@@ -222,7 +222,7 @@ proptest! {
         let with = |status| {
             let mut coverage = coverage.clone();
             coverage[which].status = status;
-            score(&asean(), kind, role, &items, &coverage, NOW)
+            score(&asean(), kind, role, items.clone(), coverage.clone(), NOW)
         };
         let (miss, unknown, skipped) = (with(Status::Miss), with(Status::Unknown), with(Status::Skipped));
         prop_assert_eq!((miss.risk, miss.log_odds), (unknown.risk, unknown.log_odds));
@@ -236,13 +236,13 @@ proptest! {
         prop_assume!(!for_it.is_empty());
         let mut fewer = items.clone();
         fewer.remove(*which.get(&for_it));
-        let log_odds = |items: &[Item]| score(&asean(), kind, role, items, &coverage, NOW).log_odds;
+        let log_odds = |items: &[Item]| score(&asean(), kind, role, items.to_vec(), coverage.clone(), NOW).log_odds;
         prop_assert!(log_odds(&fewer) <= log_odds(&items));
     }
 
     #[test]
     fn time_alone_makes_nobody_surer((kind, role, items, coverage) in any_case(), later in 0..900 * DAY) {
-        let at = |now| score(&asean(), kind, role, &items, &coverage, now).confidence;
+        let at = |now| score(&asean(), kind, role, items.clone(), coverage.clone(), now).confidence;
         prop_assert!(at(NOW.plus(later)) <= at(NOW));
     }
 
@@ -261,7 +261,7 @@ proptest! {
                 ..item
             })
             .collect();
-        let score = score(&asean(), IndicatorType::Ipv4, role, &weak, &[], NOW.plus(HOUR));
+        let score = score(&asean(), IndicatorType::Ipv4, role, weak, Vec::new(), NOW.plus(HOUR));
         prop_assert!(score.risk < 80, "{} has {}", role.as_str(), score.risk);
     }
 }

@@ -1,7 +1,7 @@
 //! Each rule of the fold by example; that order changes nothing is shown in `tests/it/dossier.rs`.
 
 use super::*;
-use crate::sighting::{Indicator, IndicatorType, Pap, Role, Tlp, Victim};
+use crate::sighting::{Digest, Indicator, IndicatorType, Pap, Role, Tlp, Victim};
 
 const GREEN: Marking = Marking { tlp: Tlp::Green, pap: Pap::Green };
 const AMBER: Marking = Marking { tlp: Tlp::Amber, pap: Pap::Green };
@@ -10,12 +10,12 @@ fn indicator() -> Indicator {
     Indicator { kind: IndicatorType::Ipv4, value: "198.51.100.7".to_owned() }
 }
 
-fn sighting(reporter: &str, role: Role, at: i64) -> Sighting {
+fn sighting(reporter: &str, role: Role, at: i64) -> Sighting<'static> {
     Sighting {
         indicator: indicator(),
         original: None,
         role,
-        reporter: reporter.to_owned(),
+        reporter: reporter.to_owned().into(),
         id: None,
         observed_at: Timestamp(at),
         reported_at: Timestamp(at + 5),
@@ -28,17 +28,11 @@ fn sighting(reporter: &str, role: Role, at: i64) -> Sighting {
         tags: Vec::new(),
         comment: None,
         victim: None,
-        raw: RawRef {
-            topic: "raw.a".to_owned(),
-            partition: 0,
-            offset: at,
-            index: 0,
-            sha256: "00".repeat(32),
-        },
+        raw: RawRef { topic: "raw.a", partition: 0, offset: at, index: 0, sha256: Digest::default() },
     }
 }
 
-fn folded(sightings: &[Sighting]) -> Dossier {
+fn folded(sightings: &[Sighting<'_>]) -> Dossier {
     let mut dossier = Dossier::new(indicator());
     for sighting in sightings {
         fold(&mut dossier, sighting, GREEN);
@@ -81,9 +75,9 @@ fn reporters_roles_and_markings_are_kept_apart_in_order() {
 
 #[test]
 fn the_reporters_own_repeat_changes_nothing() {
-    let first = Sighting { id: Some("x".to_owned()), ..sighting("a", Role::C2, 1) };
+    let first = Sighting { id: Some("x".into()), ..sighting("a", Role::C2, 1) };
     let later = Sighting { observed_at: Timestamp(9), port: Some(443), ..first.clone() };
-    let other = Sighting { reporter: "b".to_owned(), ..first.clone() };
+    let other = Sighting { reporter: "b".into(), ..first.clone() };
     let mut dossier = Dossier::new(indicator());
     assert_eq!(fold(&mut dossier, &first, GREEN), Folded::Counted);
     let before = dossier.clone();
@@ -123,7 +117,7 @@ fn the_strictest_fold_gives_way_first() {
 
 #[test]
 fn the_latest_ids_are_remembered() {
-    let with_id = |at: i64| Sighting { id: Some(format!("id-{at}")), ..sighting("a", Role::C2, at) };
+    let with_id = |at: i64| Sighting { id: Some(format!("id-{at}").into()), ..sighting("a", Role::C2, at) };
     let n_ids = i64::try_from(caps::IDS).expect("it is small");
     let mut dossier = folded(&(0..=n_ids).map(with_id).collect::<Vec<_>>());
     assert_eq!(dossier.ids[0].ids.len(), caps::IDS);
@@ -152,7 +146,7 @@ fn a_fold_beyond_the_cap_gives_way_to_what_matters_more() {
 
 #[test]
 fn ids_of_the_roles_that_matter_most_are_remembered() {
-    let with_id = |role| Sighting { id: Some("x".to_owned()), ..sighting("a", role, 1) };
+    let with_id = |role| Sighting { id: Some("x".into()), ..sighting("a", role, 1) };
     let mut dossier =
         folded(&[Role::Undetermined, Role::Spam, Role::Scanner, Role::BruteForce, Role::C2].map(with_id));
     let roles: Vec<Role> = dossier.ids.iter().map(|group| group.role).collect();
@@ -178,7 +172,8 @@ fn the_smallest_keys_are_kept_and_the_others_counted() {
 fn a_long_name_is_cut_at_the_end_of_a_character() {
     // The cap falls into the middle of the two bytes of é.
     let before = "x".repeat(caps::TEXT - 1);
-    let name = |end: &str| Sighting { malware: Some(format!("{before}{end}")), ..sighting("a", Role::C2, 1) };
+    let name =
+        |end: &str| Sighting { malware: Some(format!("{before}{end}").into()), ..sighting("a", Role::C2, 1) };
     let dossier = folded(&[name("é-one"), name("é-two")]);
     let kept = &dossier.folds[0].malware.kept;
     assert_eq!(kept.len(), 1, "they are equal up to there");
@@ -188,7 +183,8 @@ fn a_long_name_is_cut_at_the_end_of_a_character() {
 #[test]
 fn the_confidence_claimed_last_wins() {
     let claim = |at, claimed| Sighting { claimed_confidence: claimed, ..sighting("a", Role::C2, at) };
-    let of = |sightings: &[Sighting]| folded(sightings).folds[0].confidence.map(|(_, _, claimed)| claimed);
+    let of =
+        |sightings: &[Sighting<'_>]| folded(sightings).folds[0].confidence.map(|(_, _, claimed)| claimed);
     assert_eq!(of(&[claim(2, Some(30)), claim(1, Some(90)), claim(3, None)]), Some(30));
     assert_eq!(of(&[claim(2, Some(30)), claim(2, Some(90))]), Some(90), "of one time and no id, the greater");
     assert_eq!(of(&[claim(1, None)]), None);
@@ -197,7 +193,7 @@ fn the_confidence_claimed_last_wins() {
 #[test]
 fn the_latest_raw_records_are_referred_to() {
     let mut far = sighting("a", Role::C2, 100);
-    far.raw.topic = "t".repeat(caps::TOPIC + 1);
+    far.raw.topic = "t".repeat(caps::TOPIC + 1).leak();
     let dossier =
         folded(&[sighting("a", Role::C2, 1), sighting("a", Role::C2, 3), sighting("a", Role::C2, 2), far]);
     let offsets: Vec<i64> = dossier.folds[0].raw.iter().map(|(_, _, raw)| raw.offset).collect();

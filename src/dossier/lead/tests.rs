@@ -3,8 +3,8 @@
 use super::*;
 use crate::dossier::sample::{AMBER, GREEN, NOW, dossier, evidence, finding, lead, scorer, sighting};
 use crate::dossier::{Dossier, fold};
-use crate::sighting::time::{DAY, HOUR};
-use crate::sighting::{Sighting, Victim};
+use crate::sighting::Sighting;
+use crate::sighting::time::HOUR;
 
 fn formed(dossier: &Dossier, role: Role) -> Lead {
     Lead::form(&Projection::whole(dossier), role, &scorer(), NOW).expect("it was seen in this role")
@@ -65,8 +65,10 @@ fn malware_is_named_by_reporters() {
         lead.malware.items.iter().map(|malware| (malware.name.clone(), malware.reporters)).collect()
     };
     let mut dossier = dossier();
-    let named =
-        |reporter: &str, name: String| Sighting { malware: Some(name), ..sighting(reporter, Role::C2, 1) };
+    let named = |reporter: &str, name: String| Sighting {
+        malware: Some(name.into()),
+        ..sighting(reporter, Role::C2, 1)
+    };
     assert_eq!(names(&formed(&dossier, Role::C2)), [("emotet".to_owned(), 1), ("qakbot".to_owned(), 1)]);
     fold(&mut dossier, &named("bolt", "qakbot".to_owned()), GREEN);
     assert_eq!(names(&formed(&dossier, Role::C2)), [("qakbot".to_owned(), 2), ("emotet".to_owned(), 1)]);
@@ -193,81 +195,4 @@ fn evidence_that_is_dropped_leaves_no_trace_though_its_finding_stays() {
     let projected = Lead::form(&projection, Role::C2, &scorer(), NOW).expect("it is there");
     assert!(points(&projected).iter().all(|(code, _, _)| *code != "listed"));
     assert_eq!(projected.tlp, Tlp::Amber);
-}
-
-/// Whether facts and major change between the sample's C2 lead and that of a changed dossier.
-#[track_caller]
-fn check_digests(change: impl Fn(&mut Dossier), facts: bool, major: bool) {
-    let before = lead(Role::C2);
-    let mut dossier = dossier();
-    change(&mut dossier);
-    let after = formed(&dossier, Role::C2);
-    let changed = (before.facts() != after.facts(), before.major() != after.major());
-    assert_eq!(changed, (facts, major));
-}
-
-#[test]
-fn time_alone_changes_no_digest() {
-    let scored =
-        |now| Lead::form(&Projection::whole(&dossier()), Role::C2, &scorer(), now).expect("it is there");
-    let (now, later) = (scored(NOW), scored(NOW.plus(200 * DAY)));
-    assert_ne!(now.score.risk, later.score.risk);
-    assert_eq!(now.facts(), later.facts());
-    assert_eq!(now.major(), later.major());
-}
-
-#[test]
-fn a_cap_that_time_lifts_changes_no_digest() {
-    let mut scorer = scorer();
-    scorer.sources.insert("reputation".to_owned(), 49);
-    let mut dossier = dossier();
-    let strong = vec![evidence("listed", 1_000, &[Role::C2])];
-    dossier.set_finding(Finding { evidence: strong, ..finding("reputation", Status::Hit) });
-    let at = |now| Lead::form(&Projection::whole(&dossier), Role::C2, &scorer, now).expect("it is there");
-    let (now, later) = (at(NOW), at(NOW.plus(400 * DAY)));
-    let has_cap = |lead: &Lead| lead.score.factors.iter().any(|factor| factor.code == codes::CAP);
-    assert!(has_cap(&now) && !has_cap(&later));
-    assert_eq!((now.facts(), now.major()), (later.facts(), later.major()));
-}
-
-#[test]
-fn digests_see_what_changes_and_whether_it_can_wait() {
-    let nothing = |_: &mut Dossier| ();
-    check_digests(nothing, false, false);
-    // More of the same: times and counts.
-    let again = |dossier: &mut Dossier| {
-        let again = Sighting { claimed_confidence: Some(80), ..sighting("bolt", Role::C2, 1) };
-        fold(dossier, &again, GREEN);
-    };
-    check_digests(again, true, false);
-    // A fold in another role does not concern this one.
-    let elsewhere = |dossier: &mut Dossier| {
-        fold(dossier, &sighting("cert", Role::CompromisedSite, 1), GREEN);
-    };
-    check_digests(elsewhere, false, false);
-    let new_reporter = |dossier: &mut Dossier| {
-        fold(dossier, &sighting("cert", Role::C2, 60), GREEN);
-    };
-    check_digests(new_reporter, true, true);
-    let new_port = |dossier: &mut Dossier| {
-        fold(dossier, &Sighting { port: Some(22), ..sighting("bolt", Role::C2, 50) }, GREEN);
-    };
-    check_digests(new_port, true, true);
-    let new_victim = |dossier: &mut Dossier| {
-        let victim = Some(Victim { country: Some("KH".to_owned()), sector: None });
-        fold(dossier, &Sighting { victim, ..sighting("bolt", Role::C2, 50) }, GREEN);
-    };
-    check_digests(new_victim, true, true);
-    let answered = |dossier: &mut Dossier| {
-        dossier.set_finding(finding("dns", Status::Miss));
-    };
-    check_digests(answered, true, true);
-    let newer_build = |dossier: &mut Dossier| {
-        dossier.set_finding(Finding { build: "newer".to_owned(), ..finding("warninglist", Status::Miss) });
-    };
-    check_digests(newer_build, true, false);
-    let looked_up_again = |dossier: &mut Dossier| {
-        dossier.set_finding(Finding { looked_up_at: NOW.plus(DAY), ..finding("warninglist", Status::Miss) });
-    };
-    check_digests(looked_up_again, false, false);
 }

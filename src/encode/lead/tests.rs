@@ -9,7 +9,9 @@ use crate::dossier::{Listed, Projection};
 #[test]
 fn the_bytes_of_a_lead() {
     let bytes = lead("lead-1", 7, &sample::lead(Role::C2));
-    let text = String::from_utf8(bytes).expect("JSON is UTF-8");
+    let content = String::from_utf8(bytes.content().to_vec()).expect("JSON is UTF-8");
+    let text = String::from_utf8(bytes.bytes).expect("JSON is UTF-8");
+    assert_eq!(text, format!(r#"{{"lead":"lead-1","version":7,"now":"2026-11-20T12:00:00Z"{content}"#));
     expect![[r#"
         {"lead":"lead-1","version":7,"now":"2026-11-20T12:00:00Z","indicator":{"type":"domain","value":"portal.agency.gov.example"},"role":"c2","malware":[{"name":"emotet","reporters":1},
         {"name":"qakbot","reporters":1}],
@@ -35,7 +37,7 @@ fn the_bytes_of_a_lead() {
 fn the_tree_is_what_the_bytes_say() {
     for role in [Role::C2, Role::CompromisedSite] {
         let sample = sample::lead(role);
-        let read: Value = serde_json::from_slice(&lead("lead-1", 7, &sample)).expect("it is JSON");
+        let read: Value = serde_json::from_slice(&lead("lead-1", 7, &sample).bytes).expect("it is JSON");
         assert_eq!(read, lead_value("lead-1", 7, &sample));
     }
 }

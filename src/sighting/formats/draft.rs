@@ -9,7 +9,7 @@ use super::{Reject, Scalar, Times};
 use crate::sighting::reason::{Reason, quote};
 use crate::sighting::time::DAY;
 use crate::sighting::{
-    IndicatorType, Normaliser, Pap, Protocol, RawRef, Role, Sighting, Timestamp, Tlp, Victim,
+    Digest, IndicatorType, Normaliser, Pap, Protocol, RawRef, Role, Sighting, Timestamp, Tlp, Victim,
 };
 
 /// The most bytes of malware, id, reporter, sector and each tag.
@@ -56,8 +56,8 @@ pub struct Context<'a> {
     pub partition: i32,
     /// The record's offset.
     pub offset: i64,
-    /// SHA-256 of the value, in hex.
-    pub sha256: &'a str,
+    /// SHA-256 of the value.
+    pub sha256: Digest,
     /// When intake took it in.
     pub now: Timestamp,
     /// The most sightings of one record.
@@ -137,7 +137,7 @@ impl<'a> Draft<'a> {
     ///
     /// # Errors
     /// The first thing that is wrong with it.
-    pub fn into_sighting(self, context: &Context<'_>, index: u32) -> Result<Sighting, Reject> {
+    pub fn into_sighting(self, context: &Context<'a>, index: u32) -> Result<Sighting<'a>, Reject> {
         let kind = optional("type", self.kind)?.map(|text| kind(&text)).transpose()?;
         let text = optional("indicator", self.indicator)?.ok_or_else(|| missing("indicator"))?;
         let normalised = context.normaliser.indicator(kind, &text)?;
@@ -175,13 +175,13 @@ impl<'a> Draft<'a> {
         let victim = (country.is_some() || sector.is_some()).then_some(Victim { country, sector });
 
         let malware = optional("malware", self.malware)?;
-        let malware = malware.map(|text| word("malware", &text).map(str::to_lowercase)).transpose()?;
-        let id = optional("id", self.id)?.map(|text| word("id", &text).map(str::to_owned)).transpose()?;
+        let malware = malware.map(|text| trimmed("malware", text)).transpose()?.map(lower_case);
+        let id = optional("id", self.id)?.map(|text| trimmed("id", text)).transpose()?;
         let comment = optional("comment", self.comment)?.map(comment).transpose()?;
 
         Ok(Sighting {
             indicator: normalised.indicator,
-            original: normalised.original,
+            original: normalised.original.map(Cow::Owned),
             role,
             reporter,
             id,
@@ -197,11 +197,11 @@ impl<'a> Draft<'a> {
             comment,
             victim,
             raw: RawRef {
-                topic: context.topic.to_owned(),
+                topic: context.topic,
                 partition: context.partition,
                 offset: context.offset,
                 index,
-                sha256: context.sha256.to_owned(),
+                sha256: context.sha256,
             },
         })
     }
@@ -244,7 +244,24 @@ fn word<'t>(field: &str, text: &'t str) -> Result<&'t str, Reject> {
     Ok(text)
 }
 
-fn comment(text: Cow<'_, str>) -> Result<String, Reject> {
+/// The same, borrowed where it was.
+fn trimmed<'t>(field: &str, text: Cow<'t, str>) -> Result<Cow<'t, str>, Reject> {
+    Ok(match text {
+        Cow::Borrowed(text) => word(field, text)?.into(),
+        Cow::Owned(text) => word(field, &text)?.to_owned().into(),
+    })
+}
+
+fn lower_case(text: Cow<'_, str>) -> Cow<'_, str> {
+    // What has capitals, or letters of which only Unicode knows whether they are.
+    if text.bytes().any(|byte| byte.is_ascii_uppercase() || !byte.is_ascii()) {
+        text.to_lowercase().into()
+    } else {
+        text
+    }
+}
+
+fn comment(text: Cow<'_, str>) -> Result<Cow<'_, str>, Reject> {
     if text.len() > MAX_COMMENT {
         let text = format!("comment is {} bytes long; at most {MAX_COMMENT} are taken", text.len());
         return Err(Reject::new(Reason::TooLong, text));
@@ -255,11 +272,11 @@ fn comment(text: Cow<'_, str>) -> Result<String, Reject> {
     if text.contains(|c: char| c.is_control() && !matches!(c, '\n' | '\r' | '\t')) {
         return Err(Reject::new(Reason::BadText, "comment holds control characters"));
     }
-    Ok(text.into_owned())
+    Ok(text)
 }
 
 /// Sorted, without repeats.
-fn tags(scalars: Vec<Scalar<'_>>) -> Result<Vec<String>, Reject> {
+fn tags(scalars: Vec<Scalar<'_>>) -> Result<Vec<Cow<'_, str>>, Reject> {
     if scalars.len() > MAX_TAGS {
         let text = format!("it has {} tags; at most {MAX_TAGS} are taken", scalars.len());
         return Err(Reject::new(Reason::TooLong, text));
@@ -267,7 +284,7 @@ fn tags(scalars: Vec<Scalar<'_>>) -> Result<Vec<String>, Reject> {
     let mut tags = Vec::with_capacity(scalars.len());
     for scalar in scalars {
         if let Some(text) = optional("tags", Some(scalar))? {
-            tags.push(word("tags", &text)?.to_owned());
+            tags.push(trimmed("tags", text)?);
         }
     }
     tags.sort_unstable();
@@ -294,7 +311,7 @@ fn time(times: Times, scalar: &Scalar<'_>, now: Timestamp) -> Result<Timestamp, 
     Ok(time)
 }
 
-fn reporter(binding: &ReporterBinding, named: Option<Cow<'_, str>>) -> Result<String, Reject> {
+fn reporter<'a>(binding: &'a ReporterBinding, named: Option<Cow<'a, str>>) -> Result<Cow<'a, str>, Reject> {
     let not_allowed = |named: &str| {
         Reject::new(
             Reason::ReporterNotAllowed,
@@ -302,11 +319,9 @@ fn reporter(binding: &ReporterBinding, named: Option<Cow<'_, str>>) -> Result<St
         )
     };
     match (binding, named) {
-        (ReporterBinding::Bound(bound), None) => Ok(bound.clone()),
-        (ReporterBinding::Bound(bound), Some(named)) if *bound == named => Ok(named.into_owned()),
-        (ReporterBinding::Carried(carried), Some(named)) if carried.contains(&*named) => {
-            Ok(named.into_owned())
-        }
+        (ReporterBinding::Bound(bound), None) => Ok(bound.into()),
+        (ReporterBinding::Bound(bound), Some(named)) if *bound == named => Ok(named),
+        (ReporterBinding::Carried(carried), Some(named)) if carried.contains(&*named) => Ok(named),
         (_, Some(named)) => Err(not_allowed(&named)),
         (ReporterBinding::Carried(_), None) => Err(Reject::new(
             Reason::ReporterMissing,

@@ -119,7 +119,11 @@ impl Decoder {
     /// # Errors
     /// When the record breaks the rules of its format or any sighting in it is invalid; the text
     /// says which.
-    pub fn sightings(&self, bytes: &[u8], context: &Context<'_>) -> Result<Vec<Sighting>, Reject> {
+    pub fn sightings<'a>(
+        &'a self,
+        bytes: &'a [u8],
+        context: &Context<'a>,
+    ) -> Result<Vec<Sighting<'a>>, Reject> {
         let drafts = self.decode(bytes, context.max_sightings)?;
         if drafts.is_empty() {
             return Err(Reject::new(Reason::NoSightings, "it holds no sighting"));

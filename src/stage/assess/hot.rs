@@ -8,13 +8,13 @@ use indexmap::IndexMap;
 use crate::dossier::Dossier;
 
 /// Bytes of stored dossiers in each of two generations; decoded they take about three times as much.
-const ROOM: usize = 32 << 20;
+const ROOM: usize = 8 << 20;
 
 /// The dossiers that were used last.
 #[derive(Default)]
 pub(super) struct Hot {
-    young: IndexMap<Vec<u8>, Held>,
-    old: IndexMap<Vec<u8>, Held>,
+    young: IndexMap<Vec<u8>, Box<Held>>,
+    old: IndexMap<Vec<u8>, Box<Held>>,
     /// Of what is young.
     bytes: usize,
 }
@@ -34,7 +34,7 @@ impl Hot {
             }
             None => self.old.swap_remove(key)?,
         };
-        (held.stored == stored).then_some(held.dossier)
+        (held.stored == stored).then(|| held.dossier)
     }
 
     /// Keeps a dossier and what it was encoded to.
@@ -45,7 +45,7 @@ impl Hot {
             self.bytes = 0;
         }
         self.bytes += stored.len();
-        self.young.insert(key.to_vec(), Held { stored, dossier });
+        self.young.insert(key.to_vec(), Box::new(Held { stored, dossier }));
     }
 }
 

@@ -13,7 +13,7 @@ use super::*;
 use crate::dossier::{Capped, Fold, Seen};
 use crate::enrich::{Evidence, Finding, Network, NexusKind, Status as Found};
 use crate::score::{Factor, Score};
-use crate::sighting::{Marking, Notify, Pap, Protocol, Purpose, RawRef, Tlp};
+use crate::sighting::{Digest, Marking, Notify, Pap, Protocol, Purpose, RawRef, Tlp};
 
 pub(super) const NOW: Timestamp = Timestamp(1_780_315_200_000); // 2026-06-01T12:00:00Z
 const HOUR: i64 = 3_600_000;
@@ -119,7 +119,8 @@ pub(super) fn open_terms() -> Terms {
 pub(super) fn fold(reporter: &str, role: Role, marking: Marking) -> Fold {
     let (first, last) = (NOW.plus(-40 * HOUR - 90_000), NOW.plus(-2 * HOUR - 90_000));
     let seen = Seen { count: 2, first, last };
-    let raw = RawRef { topic: "raw.x".to_owned(), partition: 0, offset: 7, index: 0, sha256: "0".repeat(64) };
+    let raw =
+        RawRef { topic: "raw.x".to_owned(), partition: 0, offset: 7, index: 0, sha256: Digest::default() };
     Fold {
         reporter: reporter.to_owned(),
         role,
