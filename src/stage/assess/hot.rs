@@ -8,7 +8,7 @@ use indexmap::IndexMap;
 use crate::dossier::Dossier;
 
 /// Bytes of stored dossiers in each of two generations; decoded they take about three times as much.
-const ROOM: usize = 8 << 20;
+const ROOM: usize = 16 << 20;
 
 /// The dossiers that were used last.
 #[derive(Default)]
