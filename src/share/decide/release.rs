@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde_json::{Map, Value, json};
 
 use super::admit::strictest;
-use super::{Subject, Trial};
+use super::{Subject, Trial, allowed};
 use crate::dossier::{Lead, Projection};
 use crate::share::agreement::{Handling, Onward};
 use crate::share::gate;
@@ -51,7 +51,7 @@ pub(super) fn build(
     let marking = marking?;
     let sources: BTreeSet<&str> =
         projection.findings.iter().map(|(finding, _)| finding.source.as_str()).collect();
-    let redacted = redact(&lead, marking, &sources, &agreement.fields);
+    let redacted = redact(&lead, marking, &sources, allowed(agreement));
     trial.step((9, "fields", "unknown-op"), redacted.is_ok(), || match &redacted {
         Ok(_) => format!("{} fields are shared", agreement.fields.iter().count()),
         Err(err) => err.to_string(),
