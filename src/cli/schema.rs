@@ -7,9 +7,10 @@ use crate::config::file::Pipeline;
 use crate::diag::schema_of;
 use crate::encode::lead;
 use crate::share::agreement::File;
+use crate::share::ledger;
 use crate::sighting::formats::sightline::InputRecord;
 
-/// Print a JSON Schema (draft 2020-12) for editors and for those who write records.
+/// Print a JSON Schema (draft 2020-12) for editors, and for those who write or check records.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// Of what.
@@ -26,6 +27,8 @@ enum Of {
     Pipeline,
     /// The file of a data exchange agreement.
     Agreement,
+    /// An entry of the ledger, with the rules by which anybody can check a ledger and its messages.
+    Ledger,
 }
 
 pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
@@ -34,6 +37,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
         Of::Lead => lead::lead_schema(),
         Of::Pipeline => schema_of::<Pipeline>(),
         Of::Agreement => schema_of::<File>(),
+        Of::Ledger => ledger::schema(),
     };
     print(&format!("{}\n", serde_json::to_string_pretty(&schema)?))?;
     Ok(ExitCode::SUCCESS)

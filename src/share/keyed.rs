@@ -35,6 +35,10 @@ fn keyed(key: &[u8], parts: &[&str]) -> [u8; 32] {
 
 #[cfg(test)]
 mod tests {
+    use std::net::IpAddr;
+
+    use proptest::prelude::*;
+
     use super::*;
 
     const KEY: &[u8] = &[0x11; 32];
@@ -82,5 +86,34 @@ mod tests {
         assert_eq!(first, salt(KEY, "d", 1));
         assert_ne!(first, salt(KEY, "d", 2));
         assert_ne!(salt(KEY, "d1", 1), salt(KEY, "d", 11));
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+        /// I8, for the one thing that is derived under a key: the same of the same, another of any other, and
+        /// never what somebody could take for an address.
+        #[test]
+        fn i8_ids_are_of_all_their_parts_and_look_like_nothing_else(
+            key in prop::collection::vec(any::<u8>(), 1..40),
+            (agreement, other) in ("[a-z0-9-]{1,12}", "[a-z0-9-]{1,12}"),
+            (indicator, another) in ("[a-z0-9:.]{1,20}", "[a-z0-9:.]{1,20}"),
+            version in 1..9_u64,
+        ) {
+            let id = disclosure_id(&key, &agreement, &indicator, Role::C2);
+            prop_assert_eq!(&id, &disclosure_id(&key, &agreement, &indicator, Role::C2));
+            prop_assert_eq!(agreement == other, id == disclosure_id(&key, &other, &indicator, Role::C2));
+            prop_assert_eq!(indicator == another, id == disclosure_id(&key, &agreement, &another, Role::C2));
+            prop_assert_ne!(&id, &disclosure_id(&key, &agreement, &indicator, Role::Phishing));
+            let mut another_key = key.clone();
+            another_key[0] ^= 1;
+            prop_assert_ne!(&id, &disclosure_id(&another_key, &agreement, &indicator, Role::C2));
+            let salt = salt(&key, &id, version);
+            prop_assert!(!salt.contains(&id) && salt != super::salt(&key, &id, version + 1));
+            for text in [&id, &salt] {
+                prop_assert!(text.bytes().all(|digit| matches!(digit, b'0'..=b'9' | b'a'..=b'f')));
+                prop_assert!(text.parse::<IpAddr>().is_err());
+            }
+        }
     }
 }

@@ -5,23 +5,36 @@ use sha2::{Digest as _, Sha256};
 
 use crate::program::{HUB, Line, VENDOR, World, sightings, written};
 
-const LEDGER: &str = "sightline.ledger";
-const AGREEMENT: &str = "dxa-northwind-01";
+pub(crate) const LEDGER: &str = "sightline.ledger";
+pub(crate) const AGREEMENT: &str = "dxa-northwind-01";
 
 /// An export of `enrich`, to be tampered with.
-struct Export {
-    world: World,
-    lines: Vec<Line>,
+pub(crate) struct Export {
+    pub(crate) world: World,
+    pub(crate) lines: Vec<Line>,
 }
 
-/// What `ledger verify` said.
-struct Verdict {
-    code: i32,
-    text: String,
+/// What a verifier said.
+pub(crate) struct Verdict {
+    pub(crate) code: i32,
+    pub(crate) text: String,
+}
+
+impl Verdict {
+    /// The lines that name a fault.
+    pub(crate) fn faults(&self) -> Vec<&str> {
+        let is_fault = |line: &&str| !line.contains(" entries, ") && !line.starts_with("not seen by");
+        self.text.lines().filter(is_fault).filter(|line| !line.starts_with("compared with ")).collect()
+    }
+
+    /// The lines that say the head of a chain.
+    pub(crate) fn heads(&self) -> Vec<&str> {
+        self.text.lines().filter(|line| line.contains(" entries, head ")).collect()
+    }
 }
 
 impl Export {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let world = World::new();
         let lines = world.enrich("raw.native", &written(&sightings(60, 300, 30)));
         let export = Self { world, lines };
@@ -30,21 +43,21 @@ impl Export {
     }
 
     /// Where the entries of an agreement stand.
-    fn chain(&self, agreement: &str) -> Vec<usize> {
+    pub(crate) fn chain(&self, agreement: &str) -> Vec<usize> {
         let is_entry = |line: &Line| line.topic == LEDGER && line.key.as_deref() == Some(agreement);
         (0..self.lines.len()).filter(|at| is_entry(&self.lines[*at])).collect()
     }
 
     /// Where the messages on a topic stand.
-    fn messages(&self, topic: &str) -> Vec<usize> {
+    pub(crate) fn messages(&self, topic: &str) -> Vec<usize> {
         (0..self.lines.len()).filter(|at| self.lines[*at].topic == topic).collect()
     }
 
-    fn texts(&self) -> Vec<String> {
+    pub(crate) fn texts(&self) -> Vec<String> {
         self.lines.iter().map(|line| line.text.clone()).collect()
     }
 
-    fn verify(&self, texts: &[String], args: &[&str]) -> Verdict {
+    pub(crate) fn verify(&self, texts: &[String], args: &[&str]) -> Verdict {
         let ran = self.world.run(&[&["ledger", "verify", "-"], args].concat(), texts.join("\n").as_bytes());
         assert_eq!(ran.stderr, "");
         Verdict { code: ran.code, text: ran.text().to_owned() }
@@ -57,8 +70,7 @@ impl Export {
         tamper(&mut texts);
         assert_ne!(texts, self.texts());
         let verdict = self.verify(&texts, &[]);
-        let faults: Vec<&str> =
-            verdict.text.lines().take_while(|line| !line.contains(" entries, head ")).collect();
+        let faults = verdict.faults();
         assert_eq!(faults.len(), named.len(), "{}", verdict.text);
         for (fault, start) in faults.iter().zip(named) {
             assert!(fault.starts_with(start.as_str()), "{fault}\nis not {start}");

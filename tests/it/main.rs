@@ -28,6 +28,8 @@ mod enrich;
 mod explain;
 // `ledger verify`: every tampering with an export, and what no check sees.
 mod ledger;
+// The same by the verifier that knows only what is published, and that both agree.
+mod verify;
 // `schema`: schemas that are schemas, and true of what is read and written.
 mod schema;
 // The state on disk: lost, kept, or another's.

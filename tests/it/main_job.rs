@@ -335,9 +335,8 @@ fn check_ledger(loaded: &Loaded, topics: &Topics) -> u64 {
         .iter()
         .map(|(record, position)| ledger::Message {
             topic: &record.topic,
-            disclosure_id: header(record, "dx-disclosure-id"),
-            version: header(record, "dx-version").parse().unwrap(),
-            salt: header(record, "dx-salt"),
+            key: record.key.as_deref().unwrap(),
+            headers: &record.headers,
             payload: record.value.as_deref().unwrap(),
             position,
         })
@@ -476,6 +475,7 @@ fn the_topics_hold_what_enrich_gives_though_one_instance_was_killed_and_one_adde
     let text = String::from_utf8(verified.stdout).unwrap();
     assert!(verified.status.success(), "{text}");
     assert!(text.contains(&format!("{entries} entries, {entries} messages: sound")), "{text}");
+    crate::verify::over_topics(&sites[1]).check_sound(entries, entries);
     let explained =
         sites[1].sightline(&["explain", "--kafka", "--for", "dxa-hub-01", "--now", NOW], &["198.51.100[.]0"]);
     let text = String::from_utf8(explained.stdout).unwrap();

@@ -24,7 +24,7 @@ fn check_valid(validator: &Validator, value: &Value) {
 
 #[test]
 fn all_are_schemas_of_their_draft() {
-    for of in ["sighting", "lead", "pipeline", "agreement"] {
+    for of in ["sighting", "lead", "pipeline", "agreement", "ledger"] {
         let schema = schema(of);
         assert_eq!(schema["$schema"], "https://json-schema.org/draft/2020-12/schema", "{of}");
         assert!(jsonschema::draft202012::meta::is_valid(&schema), "{of}");
@@ -52,6 +52,35 @@ fn every_lead_is_as_its_schema_says() {
         let mut other = lead.clone();
         other[key] = json!([false]);
         assert!(!validator.is_valid(&other), "with another {key}");
+    }
+}
+
+#[test]
+fn every_entry_of_the_ledger_is_as_its_schema_says() {
+    let validator = validator("ledger");
+    let mut entries: Vec<Value> = schema("ledger")["x-example"]["values"]
+        .as_array()
+        .expect("a list")
+        .iter()
+        .map(|text| serde_json::from_str(text.as_str().expect("a text")).expect("JSON"))
+        .collect();
+    assert_eq!((&entries[0]["kind"], &entries[1]["kind"]), (&json!("disclosed"), &json!("stopped")));
+    let lines = World::new().enrich("raw.native", &written(&sightings(80, 400, 40)));
+    entries.extend(of_topic(&lines, "sightline.ledger").iter().map(|line| line.json()));
+    assert!(entries.len() > 50);
+    for entry in &entries {
+        check_valid(&validator, entry);
+        for key in entry.as_object().unwrap().keys().filter(|key| *key != "reason") {
+            let mut less = entry.clone();
+            less.as_object_mut().unwrap().remove(key).expect(key);
+            assert!(!validator.is_valid(&less), "without {key}");
+            let mut other = entry.clone();
+            other[key] = json!([false]);
+            assert!(!validator.is_valid(&other), "with another {key}");
+        }
+        let mut more = entry.clone();
+        more["more"] = json!(1);
+        assert!(!validator.is_valid(&more));
     }
 }
 

@@ -219,6 +219,32 @@ fn fields() {
     );
 }
 
+/// I8: a pseudonym that is not built is not in any message, whatever field an agreement asks it for.
+#[test]
+fn no_field_takes_a_pseudonym() {
+    use sightline::share::fields::FIELDS;
+    for field in FIELDS.iter().filter(|field| !field.ops.is_empty()) {
+        let others: String = UNIT
+            .lines()
+            .filter(|line| {
+                let is_short = field.path.starts_with("services") && line.starts_with("\"services");
+                !line.starts_with(&format!("\"{}\"", field.path)) && !is_short
+            })
+            .map(|line| format!("{line}\n"))
+            .collect();
+        let with =
+            |op: &str| others.replace("[fields]\n", &format!("[fields]\n\"{}\" = \"{op}\"\n", field.path));
+        let (agreement, findings) = read("test.toml", &with("pseudonym"));
+        let refused = |finding: &&sightline::diag::Finding| finding.code == "agreement-key-refused";
+        assert!(agreement.is_none() && findings.list().iter().any(|one| refused(&one)), "{}", field.path);
+        // The control: the same field as it is.
+        let (agreement, findings) = read("test.toml", &with("keep"));
+        let is_strict =
+            field.path == "url.full" || findings.list().iter().any(|one| one.code == "agreement-derivable");
+        assert!(agreement.is_some() || is_strict, "{}: {}", field.path, findings.render());
+    }
+}
+
 #[test]
 fn urls_and_victims() {
     check(UNIT, "\"url.full\" = \"scrub-credentials\"\n", "", &[("agreement-url", "\"url\"")]);

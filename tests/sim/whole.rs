@@ -401,22 +401,12 @@ fn messages_match_the_ledger(cluster: &Cluster, audiences: &[String]) {
     for topic in audiences {
         messages.extend(cluster.committed(topic));
     }
-    let parts: Vec<(String, u64, String)> = messages
-        .iter()
-        .map(|record| {
-            let header = |name: &str| {
-                text(record.headers.iter().find(|(held, _)| held == name).map(|(_, value)| value))
-            };
-            (header("dx-disclosure-id"), header("dx-version").parse().expect("a number"), header("dx-salt"))
-        })
-        .collect();
     let faults = ledger::verify_messages(
         &report.told,
-        messages.iter().zip(&parts).map(|(record, (id, version, salt))| Message {
+        messages.iter().map(|record| Message {
             topic: &record.topic,
-            disclosure_id: id,
-            version: *version,
-            salt,
+            key: record.key.as_deref().expect("keyed"),
+            headers: &record.headers,
             payload: record.value.as_deref().expect("a value"),
             position: "",
         }),

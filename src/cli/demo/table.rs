@@ -264,9 +264,8 @@ impl ReadBack {
         let mut report = ledger::verify(self.entries(&values));
         let told = messages.iter().map(|(record, position)| Message {
             topic: &record.topic,
-            disclosure_id: header(record, "dx-disclosure-id"),
-            version: header(record, "dx-version").parse().unwrap_or(0),
-            salt: header(record, "dx-salt"),
+            key: record.key.as_deref().unwrap_or_default(),
+            headers: &record.headers,
             payload: record.value.as_deref().unwrap_or_default(),
             position,
         });

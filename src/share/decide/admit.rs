@@ -5,7 +5,7 @@
 
 use std::net::IpAddr;
 
-use super::{Book, Dropped};
+use super::{Book, Dropped, judged};
 use crate::dossier::{Dossier, Fold, Projection};
 use crate::enrich::{Evidence, Finding, Status};
 use crate::share::agreement::{Agreement, Echo};
@@ -170,9 +170,7 @@ impl Choice {
 }
 
 fn fold_may(agreement: &Agreement, book: &Book, fold: &Fold) -> Result<(), &'static str> {
-    if fold.count == 0 || fold.first_seen > fold.last_seen {
-        return Err("malformed");
-    }
+    rule("malformed", fold.count > 0 && fold.first_seen <= fold.last_seen)?;
     let party = book.reporters.get(&fold.reporter).ok_or("unknown-reporter")?;
     // The fold's marking already is at least that of the terms; a fold from before the terms were
     // narrowed is not.
@@ -187,7 +185,7 @@ fn fold_may(agreement: &Agreement, book: &Book, fold: &Fold) -> Result<(), &'sta
 fn not_own(agreement: &Agreement, book: &Book, fold: &Fold) -> Result<(), &'static str> {
     let org = book.reporters.get(&fold.reporter).and_then(|party| party.org.as_deref());
     let is_own = org == Some(agreement.recipient.id.as_str());
-    if is_own && agreement.scope.echo == Echo::Suppress { Err("echo") } else { Ok(()) }
+    rule("echo", !(is_own && agreement.scope.echo == Echo::Suppress))
 }
 
 fn finding_may<'b>(
@@ -197,12 +195,8 @@ fn finding_may<'b>(
 ) -> Result<&'b Terms, &'static str> {
     let terms = book.sources.get(&finding.source).ok_or("unknown-source")?;
     // A look-up that a sighting triggered tells that there was one.
-    if !finding.independent {
-        return Err("not-independent");
-    }
-    if finding.network.iter().any(|network| network.ip.parse::<IpAddr>().is_err()) {
-        return Err("malformed");
-    }
+    rule("not-independent", finding.independent)?;
+    rule("malformed", finding.network.iter().all(|network| network.ip.parse::<IpAddr>().is_ok()))?;
     if exceeds(agreement, terms.narrow(None, None)) {
         return Err("above-ceiling");
     }
@@ -210,7 +204,13 @@ fn finding_may<'b>(
 }
 
 fn exceeds(agreement: &Agreement, marking: Marking) -> bool {
-    marking.tlp > agreement.ceiling.tlp || marking.pap > agreement.ceiling.pap
+    let is_within = marking.tlp <= agreement.ceiling.tlp && marking.pap <= agreement.ceiling.pap;
+    rule("above-ceiling", is_within).is_err()
+}
+
+/// One rule of admission: `why` not, unless it is kept.
+fn rule(why: &'static str, is_kept: bool) -> Result<(), &'static str> {
+    if judged(why, "admission", is_kept) { Ok(()) } else { Err(why) }
 }
 
 /// Whether whoever gave it lets this recipient have it, for all that the agreement is for.
@@ -219,16 +219,9 @@ fn terms_may(agreement: &Agreement, terms: &Terms) -> Result<(), &'static str> {
     let names = |set: &std::collections::BTreeSet<String>| {
         [recipient.id.as_str(), recipient.kind.as_str(), "*"].iter().any(|name| set.contains(*name))
     };
-    if names(&terms.never_to) || !names(&terms.release_to) {
-        return Err("not-released");
-    }
-    if agreement.purposes.is_empty() || !agreement.purposes.is_subset(&terms.purposes) {
-        return Err("purpose");
-    }
-    if agreement.scope.require_notify && terms.notify_affected != Notify::May {
-        return Err("notify");
-    }
-    Ok(())
+    rule("not-released", !names(&terms.never_to) && names(&terms.release_to))?;
+    rule("purpose", !agreement.purposes.is_empty() && agreement.purposes.is_subset(&terms.purposes))?;
+    rule("notify", !agreement.scope.require_notify || terms.notify_affected == Notify::May)
 }
 
 /// The strictest marking and notification of what a lead of `role` uses of a projection: its folds, and

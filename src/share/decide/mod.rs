@@ -133,9 +133,10 @@ impl<'d> Cache<'d> {
     /// Turns to this dossier, scorer and time, and forgets any other.
     fn turn_to(&mut self, dossier: &'d Dossier, scorer: Option<&'d Scorer>, now: Timestamp) {
         let is_same = self.subject.is_some_and(|(known, by, at)| {
-            std::ptr::eq(known, dossier)
+            let is_it = std::ptr::eq(known, dossier)
                 && by.map(std::ptr::from_ref) == scorer.map(std::ptr::from_ref)
-                && at == now
+                && at == now;
+            judged("cache", "subject", is_it)
         });
         if !is_same {
             self.subject = Some((dossier, scorer, now));
@@ -159,7 +160,8 @@ impl<'d> Cache<'d> {
 
     /// The entry of this choice, made if there is none.
     fn entry(&mut self, dossier: &'d Dossier, choice: &Choice) -> &mut Entry<'d> {
-        let index = self.entries.iter().position(|entry| entry.choice == *choice).unwrap_or_else(|| {
+        let is_it = |entry: &Entry<'_>| judged("cache", "choice", entry.choice == *choice);
+        let index = self.entries.iter().position(is_it).unwrap_or_else(|| {
             let projection = choice.project(dossier);
             self.entries.push(Entry { choice: choice.clone(), projection, leads: Vec::new() });
             self.entries.len() - 1
@@ -173,7 +175,7 @@ impl Entry<'_> {
         if let Some((_, lead)) = self.leads.iter().find(|(known, _)| *known == role) {
             return lead.clone();
         }
-        let lead = form(&self.projection, role).map(Arc::new);
+        let lead = formed(form, &self.projection, role).map(Arc::new);
         self.leads.push((role, lead.clone()));
         lead
     }
@@ -304,6 +306,7 @@ impl Trial {
         retry_at: Option<Timestamp>,
         detail: impl FnOnce() -> String,
     ) -> Option<()> {
+        let passed = judged(clause, name, passed);
         if self.explain {
             self.steps.push(StepReport { n, name, passed, detail: detail() });
         }
@@ -369,7 +372,7 @@ impl<'d> Subject<'_, 'd> {
         let entry = cache.entry(dossier, &admission.choice);
         self.projected(trial, admission, &entry.projection)?;
         let lead = entry.lead(role, form);
-        let lead = lead.filter(|lead| is_sane_lead(lead, dossier, role));
+        let lead = lead.filter(|lead| judged("record-invalid", "lead", is_sane_lead(lead, dossier, role)));
         trial.step((1, "lead", "record-invalid"), lead.is_some(), || "a lead can be formed".to_owned())?;
         let lead = lead?;
         self.scored(trial, &lead)?;
@@ -569,5 +572,26 @@ fn is_sane_lead(lead: &Lead, dossier: &Dossier, role: Role) -> bool {
         && lead.reporters > 0
 }
 
+/// What came of a rule, as it is. Here and in the two below, tests take one rule at a time out of a
+/// decision, to see that a property notices (`tests/mutants.rs`).
+#[cfg(not(test))]
+const fn judged(_clause: &str, _name: &str, passed: bool) -> bool {
+    passed
+}
+
+/// The lead of a projection.
+#[cfg(not(test))]
+fn formed(form: Form<'_>, projection: &Projection<'_>, role: Role) -> Option<Lead> {
+    form(projection, role)
+}
+
+/// The fields that an agreement lets out.
+#[cfg(not(test))]
+const fn allowed(agreement: &Agreement) -> &crate::share::fields::Fields {
+    &agreement.fields
+}
+
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+use tests::mutants::{allowed, formed, judged};

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde_json::{Map, Value, json};
 
 use super::admit::strictest;
-use super::{Subject, Trial};
+use super::{Subject, Trial, allowed};
 use crate::dossier::{Lead, Projection};
 use crate::share::agreement::{Handling, Onward};
 use crate::share::gate;
@@ -76,8 +76,9 @@ pub(super) fn build(
     let marking = marking?;
     let sources: BTreeSet<&str> =
         projection.findings.iter().map(|(finding, _)| finding.source.as_str()).collect();
+    let fields = allowed(agreement);
     let handling = effective(&agreement.handling, marking, notify);
-    let digests = digests(&lead, marking, &sources, &agreement.fields, &(marking, &handling));
+    let digests = digests(&lead, marking, &sources, fields, &(marking, &handling));
     if let (Some(known), Ok(digests)) = (known, &digests) {
         if known.facts == digests.facts {
             return Some(Built::Unchanged(Unchanged::Same));
@@ -86,9 +87,8 @@ pub(super) fn build(
             return Some(Built::Unchanged(Unchanged::Minor));
         }
     }
-    let redacted = digests.and_then(|digests| {
-        redact(&lead, marking, &sources, &agreement.fields).map(|redacted| (digests, redacted))
-    });
+    let redacted = digests
+        .and_then(|digests| redact(&lead, marking, &sources, fields).map(|redacted| (digests, redacted)));
     trial.step((9, "fields", "unknown-op"), redacted.is_ok(), || match &redacted {
         Ok(_) => format!("{} fields are shared", agreement.fields.iter().count()),
         Err(err) => err.to_string(),

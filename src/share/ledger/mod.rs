@@ -4,12 +4,15 @@
 //! second database of what it protects (`sharing.md` 4.4). Entries are JSON in a fixed order of keys; the
 //! last key is the digest of all bytes before it, and each entry names the digest of the one before. A
 //! change, a removal or a reordering shows; a tail that was cut off does not, unless somebody else holds
-//! a later digest ([`verify`]).
+//! a later digest ([`verify`]). What anybody needs to check it without this program is what
+//! `sightline schema ledger` prints ([`schema`]), from the comments here: keep them true to the byte.
 
+mod schema;
 mod verify;
 
 use std::collections::BTreeMap;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -17,7 +20,8 @@ use crate::score::Verdict;
 use crate::share::{Agreement, Release};
 use crate::sighting::{IndicatorType, Pap, Purpose, Role, Timestamp, Tlp};
 
-pub use verify::{Fault, FaultKind, Message, Report, Told, verify, verify_messages};
+pub use schema::schema;
+pub use verify::{Fault, FaultKind, Heads, Message, Report, Told, verify, verify_against, verify_messages};
 
 /// What an entry is about, before it has a place in the chain.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -113,33 +117,33 @@ pub struct Disclosure<'a> {
 }
 
 /// An agreement as an entry names it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct AgreementRef {
-    /// Its name.
+    /// Its name, which is also the key of the record.
     pub id: String,
     /// Its version.
     pub version: u32,
-    /// `sha256:` and the hex digest of its file.
+    /// `sha256:` and the SHA-256 of its file, in lower-case hexadecimal digits.
     pub digest: String,
 }
 
-/// The message of a disclosure.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+/// The message of a disclosure: rule 5.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Output {
-    /// Its form.
+    /// Its form: `json`.
     pub format: String,
-    /// Its length.
+    /// The length of its value, in bytes.
     pub bytes: u64,
-    /// Where it goes.
+    /// The audience topic that it stands on.
     pub topic: String,
     /// Its key there.
     pub key: String,
 }
 
 /// The model and the data that a disclosure was made from.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Versions {
     /// Name, version and digest of the model.
@@ -162,35 +166,116 @@ pub enum Kind {
     },
 }
 
-/// An entry as it is written, but for its own digest. The order of fields is the order of keys.
-#[derive(Serialize)]
+/// What became of a disclosure, as it is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+enum KindName {
+    /// It went out: there is one message of it, unless a later entry stops it (rules 4 and 5).
+    Disclosed,
+    /// It did not go out, or the entry that `stops` names is taken back.
+    Stopped,
+}
+
+/// One entry of the ledger: the value of a record on the ledger topic, whose key is the agreement's id.
+/// By these rules anybody can check a ledger, with the messages or without:
+///
+/// 1. *Digest.* The value is JSON in UTF-8, one object without spaces between its parts, and ends with
+///    `,"hash":"`, 64 lower-case hexadecimal digits, and `"}`. The digits are the SHA-256 of the bytes
+///    before that end, followed by one `}`: of the entry as it was before its hash was put in. Take the
+///    bytes as they stand; JSON that was read and written again may be other bytes.
+///
+/// 2. *Chain.* All entries with one key are the chain of that agreement; they stand on one partition, in
+///    the order in which they were written. `seq` counts them from 1, without a gap, a repeat or a step
+///    back, and `prev` is the `hash` of the entry before, 64 zeros in the first. The order of entries of
+///    different agreements means nothing.
+///
+/// 3. *Head.* `seq` and `hash` of a chain's last entry are its head. A chain whose end was cut off, or
+///    that was written anew from some entry on, keeps rules 1 and 2. It shows only against a head that
+///    somebody else kept: the entry with that `seq` must be there, and its `hash` must be that one.
+///
+/// 4. *Stop.* A `stopped` entry with `stops` takes back, before it was delivered, the `disclosed` entry
+///    with that `seq`: one earlier in the same chain, of the same `disclosure_id`, and not taken back
+///    before. One without `stops` was never entered as `disclosed`. Neither has a message.
+///
+/// 5. *Messages.* Each `disclosed` entry that is not taken back has exactly one message, and each record
+///    on an audience topic is the message of exactly one entry. What of the record must be as the entry
+///    says: its topic `output.topic`, its key `output.key`, the length of its value `output.bytes`, and
+///    these headers, each there once, as text: `dx-disclosure-id` is `disclosure_id`, `dx-version` is
+///    `disclosure_version`, `dx-agreement` is `agreement.id`, `@` and `agreement.version`,
+///    `dx-agreement-digest` is `agreement.digest`, `dx-tlp` is `tlp`, `dx-pap` is `pap`. And
+///    `dx-handling` is `terms.handling` of the message, as JSON without spaces and with the keys of every
+///    object in alphabetical order. The order of a topic's messages means nothing. When all that was
+///    known of an indicator is over and it is seen again, its disclosure counts from version 1 again:
+///    then several entries have the same `disclosure_id` and `disclosure_version`, each with a message
+///    and a commitment of its own. A message that retention removed is missing, which says nothing of
+///    its entry.
+///
+/// 6. *Commitment.* The header `dx-salt` is 64 lower-case hexadecimal digits, which are 32 bytes.
+///    `commitment` is `sha256:` and the SHA-256 of those 32 bytes followed by the bytes of the message's
+///    value, in lower-case hexadecimal digits. Whoever holds a message with its headers can so show what
+///    it was told; from the entry alone nobody can guess it.
+// The order of fields is the order of keys.
+#[derive(Serialize, JsonSchema)]
+#[schemars(deny_unknown_fields, title = "Sightline ledger entry")]
 struct Entry<'a> {
-    kind: &'static str,
+    /// What became of the disclosure.
+    kind: KindName,
+    /// Of whatever this agreement says of one indicator in one role; it stays the same over versions.
     disclosure_id: &'a str,
+    /// Which version of it: counts from 1, and again from 1 when all that was known was over.
+    #[schemars(range(min = 1))]
     disclosure_version: u64,
+    /// The entry's number in its agreement's chain: rule 2.
+    #[schemars(range(min = 1))]
     seq: u64,
+    /// The `hash` of the entry before: rule 2.
+    #[schemars(regex(pattern = "^[0-9a-f]{64}$"))]
     prev: String,
+    /// When the disclosure was decided.
     decided_at: Timestamp,
+    /// When this entry was written.
     logged_at: Timestamp,
+    /// Under which agreement.
     agreement: &'a AgreementRef,
+    /// Who tells.
     provider: &'a str,
+    /// Who is told.
     recipient: &'a str,
+    /// What for.
     purposes: &'a [Purpose],
+    /// On which grounds.
     legal_basis: &'a [String],
+    /// As what the indicator was seen.
     role: Role,
+    /// What type of indicator.
     indicator_type: IndicatorType,
+    /// What binds the message without telling it: rule 6.
+    #[schemars(regex(pattern = "^sha256:[0-9a-f]{64}$"))]
     commitment: &'a str,
+    /// What and where the message is: rule 5.
     output: &'a Output,
+    /// The message's marking.
     tlp: Tlp,
+    /// As `tlp`, for actions.
     pap: Pap,
+    /// The risk, 0 to 100, as computed from what the recipient may know of.
     risk: u8,
+    /// How sure that is, 0 to 100.
     confidence: u8,
+    /// The verdict that follows.
     verdict: Verdict,
+    /// What the disclosure was made from.
     versions: &'a Versions,
+    /// Of a `stopped` entry: why, as a stable code.
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<&'a str>,
+    /// Of a `stopped` entry: the `seq` of the `disclosed` one that it takes back, if there is one: rule 4.
     #[serde(skip_serializing_if = "Option::is_none")]
     stops: Option<u64>,
+    /// The digest of this entry: rule 1. It is put in when all else is written.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(regex(pattern = "^[0-9a-f]{64}$"))]
+    hash: Option<&'a str>,
 }
 
 /// The end of one agreement's chain.
@@ -242,8 +327,8 @@ impl Chain {
 /// Appends an entry to the chain and gives its bytes. `now` is when it is written.
 pub fn append(chain: &mut Chain, kind: &Kind, draft: &Draft, now: Timestamp) -> Vec<u8> {
     let (name, reason, stops) = match kind {
-        Kind::Disclosed => ("disclosed", None, None),
-        Kind::Stopped { reason, stops } => ("stopped", Some(reason.as_str()), *stops),
+        Kind::Disclosed => (KindName::Disclosed, None, None),
+        Kind::Stopped { reason, stops } => (KindName::Stopped, Some(reason.as_str()), *stops),
     };
     let entry = Entry {
         kind: name,
@@ -270,6 +355,7 @@ pub fn append(chain: &mut Chain, kind: &Kind, draft: &Draft, now: Timestamp) -> 
         versions: &draft.versions,
         reason,
         stops,
+        hash: None,
     };
     let mut bytes = serde_json::to_vec(&entry).expect("texts and numbers are JSON");
     *chain = Chain { seq: entry.seq, hash: Sha256::digest(&bytes).into() };
@@ -301,10 +387,14 @@ fn split(bytes: &[u8]) -> Option<(Vec<u8>, [u8; 32])> {
 }
 
 /// What an entry holds in place of its message: `sha256:` and the digest of salt and message. None for
-/// a salt that is not 64 hexadecimal digits.
+/// a salt that is not 64 lower-case hexadecimal digits.
 pub fn commitment(salt: &str, message: &[u8]) -> Option<String> {
     let mut bytes = [0; 32];
     hex::decode_to_slice(salt, &mut bytes).ok()?;
+    // Digits in capitals would be the same number in other bytes.
+    if salt.bytes().any(|digit| digit.is_ascii_uppercase()) {
+        return None;
+    }
     let digest = Sha256::new().chain_update(bytes).chain_update(message).finalize();
     Some(format!("sha256:{}", hex::encode(digest)))
 }

@@ -10,7 +10,7 @@ use crate::share::keyed;
 const SALT_KEY: &[u8] = &[7; 32];
 
 fn message(agreement: &str, n: u64) -> Vec<u8> {
-    format!("{{\"to\":\"{agreement}\",\"n\":{n}}}").into_bytes()
+    format!(r#"{{"to":"{agreement}","n":{n},"terms":{{"handling":{{"b":2,"a":1}}}}}}"#).into_bytes()
 }
 
 fn draft(agreement: &str, n: u64) -> Draft {
@@ -100,7 +100,7 @@ fn rewrite(entry: &mut Vec<u8>, from: &str, to: &str) {
 fn an_entry_is_its_bytes() {
     let mut chain = Chain::default();
     let bytes = append(&mut chain, &Kind::Disclosed, &draft("a-01", 1), Timestamp(1_780_315_260_000));
-    expect_test::expect![[r#"{"kind":"disclosed","disclosure_id":"2a3438f7fd5f136486bbbce248bc3741","disclosure_version":1,"seq":1,"prev":"0000000000000000000000000000000000000000000000000000000000000000","decided_at":"2026-06-01T12:00:00Z","logged_at":"2026-06-01T12:01:00Z","agreement":{"id":"a-01","version":1,"digest":"sha256:00"},"provider":"org:house","recipient":"org:unit","purposes":["crime-investigation"],"legal_basis":["agreement"],"role":"c2","indicator_type":"ipv4","commitment":"sha256:3e35c7d350c72098e7c27016b2c422f3c18f42e29ae0b525af91fff987d9944e","output":{"format":"json","bytes":19,"topic":"out.a-01","key":"2a3438f7fd5f136486bbbce248bc3741"},"tlp":"AMBER+STRICT","pap":"GREEN","risk":84,"confidence":80,"verdict":"malicious","versions":{"model":"m@1","sources":{"geoip":"2026-05"}},"hash":"af86abd1fcd8517bc6925d2fa81942a8e7b6114aabac40953bc40b33b1bd41a2"}"#]].assert_eq(&String::from_utf8(bytes).unwrap());
+    expect_test::expect![[r#"{"kind":"disclosed","disclosure_id":"2a3438f7fd5f136486bbbce248bc3741","disclosure_version":1,"seq":1,"prev":"0000000000000000000000000000000000000000000000000000000000000000","decided_at":"2026-06-01T12:00:00Z","logged_at":"2026-06-01T12:01:00Z","agreement":{"id":"a-01","version":1,"digest":"sha256:00"},"provider":"org:house","recipient":"org:unit","purposes":["crime-investigation"],"legal_basis":["agreement"],"role":"c2","indicator_type":"ipv4","commitment":"sha256:1691a2fe5eabc90f8b0968e1a9c90f82a1e512e824ef5e76f9c0bacde2563081","output":{"format":"json","bytes":54,"topic":"out.a-01","key":"2a3438f7fd5f136486bbbce248bc3741"},"tlp":"AMBER+STRICT","pap":"GREEN","risk":84,"confidence":80,"verdict":"malicious","versions":{"model":"m@1","sources":{"geoip":"2026-05"}},"hash":"b351b5d38d8016e2b1641ea8039ab42c08ef9721965ba24281f634f8bbede463"}"#]].assert_eq(&String::from_utf8(bytes).unwrap());
     assert_eq!(chain.seq, 1);
     let stopped = Kind::Stopped { reason: "withdrawn".to_owned(), stops: Some(1) };
     let bytes = append(&mut chain, &stopped, &draft("a-01", 1), Timestamp(1_780_315_260_000));
@@ -332,19 +332,48 @@ fn a_stop_takes_back_one_disclosure() {
 #[derive(Clone)]
 struct Sent {
     topic: String,
-    id: String,
-    salt: String,
+    key: String,
+    headers: Vec<(String, Vec<u8>)>,
     payload: Vec<u8>,
+}
+
+impl Sent {
+    fn header(&mut self, name: &str) -> &mut Vec<u8> {
+        let held = self.headers.iter_mut().find(|(held, _)| held == name);
+        &mut held.expect("a header").1
+    }
 }
 
 fn sent(agreement: &str, n: u64) -> Sent {
     let id = draft(agreement, n).disclosure_id;
+    let headers = [
+        ("dx-disclosure-id", id.as_str()),
+        ("dx-version", "1"),
+        ("dx-agreement", &format!("{agreement}@1")),
+        ("dx-agreement-digest", "sha256:00"),
+        ("dx-tlp", "AMBER+STRICT"),
+        ("dx-pap", "GREEN"),
+        ("dx-handling", r#"{"a":1,"b":2}"#),
+        ("dx-salt", &keyed::salt(SALT_KEY, &id, 1)),
+    ];
     Sent {
         topic: format!("out.{agreement}"),
-        salt: keyed::salt(SALT_KEY, &id, 1),
-        id,
+        headers: headers.map(|(name, value)| (name.to_owned(), value.as_bytes().to_vec())).into(),
+        key: id,
         payload: message(agreement, n),
     }
+}
+
+/// What is wrong with messages.
+fn faults(told: &[Told], sent: &[Sent]) -> Vec<(FaultKind, Option<u64>)> {
+    let messages = sent.iter().map(|sent| Message {
+        topic: &sent.topic,
+        key: sent.key.as_bytes(),
+        headers: &sent.headers,
+        payload: &sent.payload,
+        position: "somewhere",
+    });
+    verify_messages(told, messages).iter().map(|fault| (fault.kind, fault.seq)).collect()
 }
 
 #[test]
@@ -356,23 +385,42 @@ fn messages_are_those_of_their_entries() {
             check(&log(3)).told.into_iter().filter(|told| told.agreement == "a-01").collect();
         let mut messages: Vec<Sent> = (1..=3).map(|n| sent("a-01", n)).collect();
         alter(&mut messages);
-        let messages = messages.iter().map(|sent| Message {
-            topic: &sent.topic,
-            disclosure_id: &sent.id,
-            version: 1,
-            salt: &sent.salt,
-            payload: &sent.payload,
-            position: "somewhere",
-        });
-        let faults = verify_messages(&told, messages);
-        let got: Vec<(FaultKind, Option<u64>)> = faults.iter().map(|fault| (fault.kind, fault.seq)).collect();
-        assert_eq!(got, want, "{faults:#?}");
+        assert_eq!(faults(&told, &messages), want);
     }
+    let set = |name: &'static str, value: &'static str| {
+        move |all: &mut Vec<Sent>| *all[1].header(name) = value.as_bytes().to_vec()
+    };
+    let other = &[(OtherMessage, Some(2))];
+    let lost = &[(Unlogged, None), (Undelivered, Some(2))];
     after(|_| (), &[]);
-    after(|all| all[1].payload.push(b' '), &[(OtherMessage, Some(2))]);
-    after(|all| all[1].salt = "00".repeat(32), &[(OtherMessage, Some(2))]);
-    after(|all| all[1].salt = "no salt".to_owned(), &[(OtherMessage, Some(2))]);
-    after(|all| all[1].topic = "out.b-01".to_owned(), &[(OtherMessage, Some(2))]);
+    after(|all| all[1].payload.push(b' '), other);
+    after(|all| *all[1].header("dx-salt") = b"00".repeat(32), other);
+    after(set("dx-salt", "no salt"), other);
+    after(|all| all[1].header("dx-salt").make_ascii_uppercase(), other);
+    after(|all| all[1].topic = "out.b-01".to_owned(), other);
+    after(|all| all[1].key = all[2].key.clone(), other);
+    after(set("dx-tlp", "CLEAR"), other);
+    after(set("dx-pap", "CLEAR"), other);
+    after(set("dx-agreement", "a-01@2"), other);
+    after(set("dx-agreement-digest", "sha256:01"), other);
+    after(set("dx-handling", r#"{"b":2,"a":1}"#), other);
+    after(set("dx-version", "01"), other);
+    after(set("dx-version", "2"), lost);
+    after(set("dx-disclosure-id", "else"), lost);
+    for place in 2..8 {
+        after(|all| drop(all[1].headers.remove(place)), other);
+        // Which of two counts is each reader's own choice.
+        after(
+            |all| {
+                let again = all[1].headers[place].clone();
+                all[1].headers.push(again);
+            },
+            other,
+        );
+    }
+    after(|all| all[1].headers.clear(), lost);
+    // What others put beside ours is theirs.
+    after(|all| all[1].headers.push(("trace".to_owned(), Vec::new())), &[]);
     after(|all| drop(all.remove(0)), &[(Undelivered, Some(1))]);
     after(|all| all.push(all[0].clone()), &[(Resent, Some(1))]);
     after(|all| all.push(sent("a-01", 9)), &[(Unlogged, None)]);
@@ -383,6 +431,67 @@ fn messages_are_those_of_their_entries() {
         },
         &[(OtherMessage, Some(1)), (OtherMessage, Some(2))],
     );
+}
+
+/// When all that was known of an indicator is over, its versions count from 1 again.
+#[test]
+fn a_disclosure_that_began_anew_has_several_messages_of_one_version() {
+    use FaultKind::{OtherMessage, Resent, Undelivered};
+    let mut messages: Vec<Sent> = (0..3).map(|_| sent("a-01", 1)).collect();
+    let mut chain = Chain::default();
+    let mut entries = Vec::new();
+    for (n, message) in messages.iter_mut().enumerate() {
+        message.payload.splice(1..1, format!("\"at\":{n},").bytes());
+        let salt = String::from_utf8(message.header("dx-salt").clone()).unwrap();
+        let mut draft = draft("a-01", 1);
+        draft.commitment = commitment(&salt, &message.payload).unwrap();
+        draft.output.bytes = message.payload.len() as u64;
+        entries.push(append(&mut chain, &Kind::Disclosed, &draft, Timestamp(0)));
+    }
+    let entries = entries.iter().map(|bytes| ("a-01".as_bytes(), bytes.as_slice(), String::new()));
+    let told = verify(entries).told;
+    assert_eq!(faults(&told, &messages), []);
+    let all = |places: &[usize]| places.iter().map(|&place| messages[place].clone()).collect::<Vec<_>>();
+    assert_eq!(faults(&told, &all(&[2, 0, 1])), []);
+    assert_eq!(faults(&told, &all(&[0, 2])), [(Undelivered, Some(2))]);
+    assert_eq!(faults(&told, &all(&[0, 1, 1, 2])), [(Resent, Some(2))]);
+    let mut altered = all(&[0, 1, 2]);
+    altered[1].payload.push(b' ');
+    assert_eq!(faults(&told, &altered), [(OtherMessage, Some(2))]);
+}
+
+#[test]
+fn a_head_that_was_kept_shows_what_was_cut_off_or_written_anew() {
+    use FaultKind::{Removed, Replaced};
+    let against = |kept: &Heads, log: &Log| {
+        let entries = log.iter().map(|(key, value)| (key.as_bytes(), value.as_slice(), String::new()));
+        named(&verify_against(kept, entries))
+    };
+    let whole = log(5);
+    let kept = check(&whole).heads;
+    assert_eq!(against(&kept, &whole), []);
+    assert_eq!(against(&kept, &log(9)), [], "what came later");
+    let mut short = whole.clone();
+    short.truncate(6);
+    assert_eq!(against(&kept, &short), [at(Removed, "a-01", 4), at(Removed, "b-01", 4)]);
+    short.retain(|(key, _)| key == "a-01");
+    assert_eq!(against(&kept, &short), [at(Removed, "a-01", 4), at(Removed, "b-01", 1)]);
+    // Both what is missing in between and at the end.
+    let mut gaps = whole.clone();
+    gaps.remove(place(&gaps, "a-01", 2));
+    gaps.remove(place(&gaps, "a-01", 5));
+    assert_eq!(against(&kept, &gaps), [at(Removed, "a-01", 2), at(Removed, "a-01", 5)]);
+    // Another chain altogether, sound in itself.
+    let mut other = log(5);
+    let mut chain = Chain::default();
+    for n in 1..=5 {
+        let mut draft = draft("a-01", n);
+        draft.risk = 10;
+        let p = place(&other, "a-01", n);
+        other[p].1 = append(&mut chain, &Kind::Disclosed, &draft, Timestamp(0));
+    }
+    assert_eq!(named(&check(&other)), []);
+    assert_eq!(against(&kept, &other), [at(Replaced, "a-01", 5)]);
 }
 
 #[test]

@@ -1,16 +1,18 @@
 //! Checking the ledger: every entry that was changed, removed, moved or put in, by agreement and number.
 //!
-//! It goes on after each fault, so that several are all named. It can't see what a whole rewritten chain
-//! or a tail that was cut off looked like before: for that, somebody else must hold a later digest, and
-//! [`Report::heads`] gives what to compare it with.
+//! It goes on after each fault, so that several are all named. It can't see that a tail was cut off, or
+//! that a chain was written anew from some entry on, but against a head that somebody else kept
+//! ([`verify_against`]); [`Report::heads`] is what to keep.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use serde::Deserialize;
+use serde_json::Value;
 use sha2::{Digest, Sha256};
 
-use super::{commitment, split};
+use super::{AgreementRef, Output, commitment, split};
+use crate::sighting::{Pap, Tlp};
 
 /// What is wrong with an entry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -19,7 +21,8 @@ pub enum FaultKind {
     NotAnEntry,
     /// Its bytes are not those that its digest is of.
     Changed,
-    /// Its digest is not the one that the next entry names: it was replaced whole.
+    /// Its digest is not the one that the next entry names, or that a head kept elsewhere has: it was
+    /// replaced whole.
     Replaced,
     /// It is missing.
     Removed,
@@ -104,18 +107,27 @@ pub struct Told {
     pub commitment: String,
     /// Where it went.
     pub topic: String,
+    /// Its key there.
+    pub key: String,
+    /// Its length.
+    pub bytes: u64,
+    /// The headers that repeat what the entry says, by name.
+    pub headers: BTreeMap<&'static str, String>,
     /// Whether a later entry says that it was stopped before delivery.
     pub stopped: bool,
 }
+
+/// By agreement: an entry's number and its digest in lower-case hex.
+pub type Heads = BTreeMap<String, (u64, String)>;
 
 /// What became of checking a ledger.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Report {
     /// How many entries were read.
     pub entries: u64,
-    /// By agreement: the last entry's number and its digest in hex. Compare them with those that
-    /// somebody else holds.
-    pub heads: BTreeMap<String, (u64, String)>,
+    /// By agreement: the last entry's number and its digest in hex. What to keep elsewhere, for
+    /// [`verify_against`].
+    pub heads: Heads,
     /// All that is wrong, by agreement and number.
     pub faults: Vec<Fault>,
     /// What went out, for [`verify_messages`].
@@ -125,7 +137,7 @@ pub struct Report {
 }
 
 const NOTE: &str = "a chain whose last entries were all cut off, or that was rewritten whole from some \
-                    entry on, looks sound: compare the heads with digests that somebody else holds";
+                    entry on, looks sound but to one who kept a head of it elsewhere (--heads)";
 
 /// What of an entry is needed here.
 #[derive(Deserialize)]
@@ -135,21 +147,13 @@ struct Read {
     disclosure_version: u64,
     seq: u64,
     prev: String,
-    agreement: ReadAgreement,
+    agreement: AgreementRef,
     commitment: String,
-    output: ReadOutput,
+    output: Output,
+    tlp: Tlp,
+    pap: Pap,
     #[serde(default)]
     stops: Option<u64>,
-}
-
-#[derive(Deserialize)]
-struct ReadAgreement {
-    id: String,
-}
-
-#[derive(Deserialize)]
-struct ReadOutput {
-    topic: String,
 }
 
 /// An entry in its chain.
@@ -165,6 +169,15 @@ struct Link {
 /// Checks entries in the order in which they stand: each with its key (the agreement's id), its bytes,
 /// and where it stands in words.
 pub fn verify<'a>(entries: impl IntoIterator<Item = (&'a [u8], &'a [u8], String)>) -> Report {
+    verify_against(&Heads::new(), entries)
+}
+
+/// The same, and against heads that were kept elsewhere: what a chain lacks up to its head, or has
+/// instead of it, is named too.
+pub fn verify_against<'a>(
+    kept: &Heads,
+    entries: impl IntoIterator<Item = (&'a [u8], &'a [u8], String)>,
+) -> Report {
     let mut faults = Vec::new();
     let mut chains: BTreeMap<String, Vec<Link>> = BTreeMap::new();
     let mut count = 0;
@@ -192,8 +205,11 @@ pub fn verify<'a>(entries: impl IntoIterator<Item = (&'a [u8], &'a [u8], String)
         }
     }
     let mut report = Report { entries: count, heads: BTreeMap::new(), faults, told: Vec::new(), note: NOTE };
+    for agreement in kept.keys() {
+        chains.entry(agreement.clone()).or_default();
+    }
     for (agreement, links) in chains {
-        chain(&agreement, links, &mut report);
+        chain(&agreement, links, kept.get(&agreement), &mut report);
     }
     report.faults.sort_by(|a, b| (&a.agreement, a.seq, a.kind).cmp(&(&b.agreement, b.seq, b.kind)));
     report
@@ -212,7 +228,7 @@ fn link(value: &[u8], position: String) -> Result<Link, (String, String)> {
     Ok(Link { entry, position, hash, is_whole })
 }
 
-fn chain(agreement: &str, links: Vec<Link>, report: &mut Report) {
+fn chain(agreement: &str, links: Vec<Link>, head: Option<&(u64, String)>, report: &mut Report) {
     let mut fault = |kind, link: &Link, text: String| {
         report.faults.push(Fault {
             kind,
@@ -264,8 +280,8 @@ fn chain(agreement: &str, links: Vec<Link>, report: &mut Report) {
         fault(FaultKind::Moved, &links[in_order[place]], text);
     }
     let sorted: Vec<&Link> = by_seq.values().map(|&index| &links[index]).collect();
-    missing(agreement, &sorted, &mut report.faults);
-    replaced(agreement, &sorted, &mut report.faults);
+    missing(agreement, &sorted, head.map_or(0, |(seq, _)| *seq), &mut report.faults);
+    replaced(agreement, &sorted, head, &mut report.faults);
     told(agreement, &sorted, report);
     if let Some(last) = sorted.last() {
         report.heads.insert(agreement.to_owned(), (last.entry.seq, last.hash.clone()));
@@ -305,11 +321,12 @@ fn run_lengths(numbers: impl Iterator<Item = u64>) -> Vec<usize> {
         .collect()
 }
 
-/// Numbers that are not there, each run of them as one fault at its first.
-fn missing(agreement: &str, sorted: &[&Link], faults: &mut Vec<Fault>) {
+/// Numbers that are not there, up to `least` at least, each run of them as one fault at its first.
+fn missing(agreement: &str, sorted: &[&Link], least: u64, faults: &mut Vec<Fault>) {
     let mut expected = 1;
-    for link in sorted {
-        let seq = link.entry.seq;
+    // Behind the last one there would be the next, or what the head that was kept says.
+    let end = sorted.last().map_or(0, |link| link.entry.seq).max(least).saturating_add(1);
+    for seq in sorted.iter().map(|link| link.entry.seq).chain([end]) {
         if seq > expected {
             let text = match seq - expected {
                 1 => "it is missing".to_owned(),
@@ -328,7 +345,7 @@ fn missing(agreement: &str, sorted: &[&Link], faults: &mut Vec<Fault>) {
 }
 
 /// Entries that are whole, but not the ones that their neighbours know.
-fn replaced(agreement: &str, sorted: &[&Link], faults: &mut Vec<Fault>) {
+fn replaced(agreement: &str, sorted: &[&Link], head: Option<&(u64, String)>, faults: &mut Vec<Fault>) {
     let mut found: BTreeMap<u64, (&Link, String)> = BTreeMap::new();
     let is_named_by = |link: &Link, next: Option<&&Link>| {
         next.is_some_and(|next| next.entry.seq == link.entry.seq + 1 && next.entry.prev == link.hash)
@@ -339,6 +356,13 @@ fn replaced(agreement: &str, sorted: &[&Link], faults: &mut Vec<Fault>) {
         && first.entry.prev != "0".repeat(64)
     {
         found.insert(1, (first, "the first entry names one before it".to_owned()));
+    }
+    if let Some((seq, hash)) = head
+        && let Some(link) = sorted.iter().find(|link| link.entry.seq == *seq)
+        && link.hash != *hash
+    {
+        let text = "its digest is not that of the head that was kept: it, or one before it, was replaced";
+        found.insert(*seq, (link, text.to_owned()));
     }
     for (index, pair) in sorted.windows(2).enumerate() {
         let [link, next] = pair else { continue };
@@ -382,6 +406,12 @@ fn told(agreement: &str, sorted: &[&Link], report: &mut Report) {
     for link in sorted {
         let entry = &link.entry;
         if entry.kind == "disclosed" {
+            let headers = [
+                ("dx-agreement", format!("{}@{}", entry.agreement.id, entry.agreement.version)),
+                ("dx-agreement-digest", entry.agreement.digest.clone()),
+                ("dx-tlp", entry.tlp.as_str().to_owned()),
+                ("dx-pap", entry.pap.as_str().to_owned()),
+            ];
             report.told.push(Told {
                 agreement: agreement.to_owned(),
                 seq: entry.seq,
@@ -389,6 +419,9 @@ fn told(agreement: &str, sorted: &[&Link], report: &mut Report) {
                 version: entry.disclosure_version,
                 commitment: entry.commitment.clone(),
                 topic: entry.output.topic.clone(),
+                key: entry.output.key.clone(),
+                bytes: entry.output.bytes,
+                headers: headers.into(),
                 stopped: false,
             });
             continue;
@@ -412,71 +445,138 @@ fn told(agreement: &str, sorted: &[&Link], report: &mut Report) {
     }
 }
 
-/// A message on an audience topic.
+/// A record on an audience topic.
 #[derive(Debug, Clone, Copy)]
 pub struct Message<'a> {
     /// The topic that it stands on.
     pub topic: &'a str,
-    /// Header `dx-disclosure-id`.
-    pub disclosure_id: &'a str,
-    /// Header `dx-version`.
-    pub version: u64,
-    /// Header `dx-salt`.
-    pub salt: &'a str,
+    /// Its key.
+    pub key: &'a [u8],
+    /// Its headers, in order.
+    pub headers: &'a [(String, Vec<u8>)],
     /// The value.
     pub payload: &'a [u8],
     /// Where it stands, in words.
     pub position: &'a str,
 }
 
+impl<'a> Message<'a> {
+    /// The text of a header that is there exactly once.
+    fn header(&self, name: &str) -> Option<&'a str> {
+        let mut values = self.headers.iter().filter(|(held, _)| held == name);
+        let (_, value) = values.next()?;
+        if values.next().is_some() { None } else { std::str::from_utf8(value).ok() }
+    }
+
+    /// Which disclosure it says that it is of.
+    fn disclosure(&self) -> Option<(&'a str, u64)> {
+        Some((self.header("dx-disclosure-id")?, self.header("dx-version")?.parse().ok()?))
+    }
+
+    fn commitment(&self) -> Option<String> {
+        commitment(self.header("dx-salt")?, self.payload)
+    }
+
+    /// What of it is not as its entry says; none if all is.
+    fn differs(&self, told: &Told) -> Option<String> {
+        if self.commitment().as_deref() != Some(&told.commitment) {
+            return Some("it is not the message of its entry".to_owned());
+        }
+        if told.topic != self.topic {
+            return Some(format!("its entry says the topic {}", told.topic));
+        }
+        if told.key.as_bytes() != self.key {
+            return Some(format!("its entry says the key {}", told.key));
+        }
+        if usize::try_from(told.bytes) != Ok(self.payload.len()) {
+            return Some(format!("its entry says {} bytes", told.bytes));
+        }
+        if self.header("dx-version") != Some(&told.version.to_string()) {
+            return Some(format!("its entry says dx-version {}", told.version));
+        }
+        let wrong = told.headers.iter().find(|(name, value)| self.header(name) != Some(value));
+        if let Some((name, value)) = wrong {
+            return Some(format!("its entry says {name} {value}"));
+        }
+        let message: Option<Value> = serde_json::from_slice(self.payload).ok();
+        let handling = message.as_ref().and_then(|message| message.pointer("/terms/handling"));
+        if handling.map(Value::to_string).as_deref() != self.header("dx-handling") {
+            return Some("its dx-handling is not what it says itself".to_owned());
+        }
+        None
+    }
+}
+
 /// Checks messages against what the ledger says went out: each message has one entry, each entry that
 /// was not stopped one message. Messages that retention has removed look undelivered.
 pub fn verify_messages<'a>(told: &[Told], messages: impl IntoIterator<Item = Message<'a>>) -> Vec<Fault> {
-    let mut by_id: BTreeMap<(&str, u64), &Told> = BTreeMap::new();
-    for told in told {
-        by_id.insert((&told.disclosure_id, told.version), told);
+    let mut by_id: BTreeMap<(&str, u64), Vec<usize>> = BTreeMap::new();
+    for (index, told) in told.iter().enumerate() {
+        by_id.entry((&told.disclosure_id, told.version)).or_default().push(index);
     }
     let mut faults = Vec::new();
-    let mut seen: BTreeMap<(&str, u64), &str> = BTreeMap::new();
+    // By entry: where its message is.
+    let mut seen: Vec<Option<&str>> = vec![None; told.len()];
+    let mut others = Vec::new();
+    let mut fault = |kind, message: &Message<'_>, told: Option<&Told>, text: String| {
+        faults.push(Fault {
+            kind,
+            agreement: told.map(|told| told.agreement.clone()).unwrap_or_default(),
+            seq: told.map(|told| told.seq),
+            position: message.position.to_owned(),
+            text,
+        });
+    };
     for message in messages {
-        let key = (message.disclosure_id, message.version);
-        let mut fault = |kind, told: Option<&Told>, text: String| {
-            faults.push(Fault {
-                kind,
-                agreement: told.map(|told| told.agreement.clone()).unwrap_or_default(),
-                seq: told.map(|told| told.seq),
-                position: message.position.to_owned(),
-                text,
-            });
-        };
-        let Some(told) = by_id.get(&key).copied() else {
-            let text =
-                format!("no entry of version {} of disclosure {}", message.version, message.disclosure_id);
-            fault(FaultKind::Unlogged, None, text);
+        let Some(candidates) = message.disclosure().and_then(|(id, version)| by_id.get(&(id, version)))
+        else {
+            let text = match message.disclosure() {
+                Some((id, version)) => format!("no entry of version {version} of disclosure {id}"),
+                None => "it does not say of which disclosure it is".to_owned(),
+            };
+            fault(FaultKind::Unlogged, &message, None, text);
             continue;
         };
-        if told.stopped {
-            fault(FaultKind::Unlogged, Some(told), "its entry was stopped before delivery".to_owned());
-        } else if commitment(message.salt, message.payload).as_deref() != Some(&told.commitment) {
-            fault(FaultKind::OtherMessage, Some(told), "it is not the message of its entry".to_owned());
-        } else if told.topic != message.topic {
-            let text = format!("its entry says the topic {}", told.topic);
-            fault(FaultKind::OtherMessage, Some(told), text);
-        } else if let Some(first) = seen.get(&key) {
-            fault(FaultKind::Resent, Some(told), format!("it is there already, at {first}"));
+        // A disclosure that began anew has several entries of one version: the message is of the one
+        // that it was committed to in.
+        let commitment = message.commitment();
+        let is_of = |index: &&usize| Some(&told[**index].commitment) == commitment.as_ref();
+        let place = candidates.iter().filter(is_of).min_by_key(|index| seen[**index].is_some());
+        let Some(&place) = place else {
+            others.push((message, candidates));
+            continue;
+        };
+        let entry = &told[place];
+        if entry.stopped {
+            fault(
+                FaultKind::Unlogged,
+                &message,
+                Some(entry),
+                "its entry was stopped before delivery".to_owned(),
+            );
+        } else if let Some(text) = message.differs(entry) {
+            fault(FaultKind::OtherMessage, &message, Some(entry), text);
+        } else if let Some(first) = seen[place] {
+            fault(FaultKind::Resent, &message, Some(entry), format!("it is there already, at {first}"));
         }
-        seen.entry(key).or_insert(message.position);
+        seen[place] = seen[place].or(Some(message.position));
     }
-    for told in told.iter().filter(|told| !told.stopped) {
-        if !seen.contains_key(&(told.disclosure_id.as_str(), told.version)) {
-            faults.push(Fault {
-                kind: FaultKind::Undelivered,
-                agreement: told.agreement.clone(),
-                seq: Some(told.seq),
-                position: String::new(),
-                text: "no message of it is there".to_owned(),
-            });
-        }
+    // What was committed to nowhere stands in for one whose own message is not there.
+    for (message, candidates) in others {
+        let free = candidates.iter().find(|index| seen[**index].is_none() && !told[**index].stopped);
+        let Some(&place) = free.or(candidates.first()) else { continue };
+        let text = "it is not the message of its entry".to_owned();
+        fault(FaultKind::OtherMessage, &message, Some(&told[place]), text);
+        seen[place] = seen[place].or(Some(message.position));
+    }
+    for (told, _) in told.iter().zip(&seen).filter(|(told, seen)| !told.stopped && seen.is_none()) {
+        faults.push(Fault {
+            kind: FaultKind::Undelivered,
+            agreement: told.agreement.clone(),
+            seq: Some(told.seq),
+            position: String::new(),
+            text: "no message of it is there".to_owned(),
+        });
     }
     faults
 }

@@ -31,7 +31,7 @@ fn decide_really(world: &World, scorer: &Scorer) -> Decision {
 }
 
 #[test]
-fn i5_what_a_recipient_may_not_know_of_changes_nothing_in_a_real_lead() {
+pub(super) fn i5_what_a_recipient_may_not_know_of_changes_nothing_in_a_real_lead() {
     let scorer = scorer();
     hold((arb_world(), arb_hidden()), 100, |(world, hidden)| {
         let (with, may) = with(&world, &hidden);
@@ -45,7 +45,7 @@ fn i5_what_a_recipient_may_not_know_of_changes_nothing_in_a_real_lead() {
 }
 
 #[test]
-fn i5_taking_out_all_that_is_hidden_changes_nothing_in_a_real_lead() {
+pub(super) fn i5_taking_out_all_that_is_hidden_changes_nothing_in_a_real_lead() {
     let scorer = scorer();
     hold(arb_world(), 200, |mut world| {
         world.dossier.findings.iter_mut().for_each(|finding| finding.gov = None);
@@ -57,7 +57,7 @@ fn i5_taking_out_all_that_is_hidden_changes_nothing_in_a_real_lead() {
 
 /// A source that has nothing says so; one that has only what is hidden must say the same.
 #[test]
-fn i5_a_hit_of_which_all_is_hidden_looks_like_a_miss() {
+pub(super) fn i5_a_hit_of_which_all_is_hidden_looks_like_a_miss() {
     let scorer = scorer();
     let mut world = World::standard(HUB);
     let hit = &mut world.dossier.findings[0];
@@ -71,7 +71,7 @@ fn i5_a_hit_of_which_all_is_hidden_looks_like_a_miss() {
 }
 
 #[test]
-fn no_reporter_shows_in_a_real_lead() {
+pub(super) fn i4_no_reporter_shows_in_a_real_lead() {
     let scorer = scorer();
     hold(arb_world(), 200, |world| {
         let decision = decide_really(&world, &scorer);
