@@ -249,9 +249,8 @@ fn what_is_known_is_not_told_again() {
     assert_eq!(review(&named, known(true)), seen(&named.decide().outcome));
     // What is refused is refused, whatever is known.
     let mut refused = world.clone();
-    refused.agreement.scope.min_risk = 100;
-    refused.agreement.scope.min_confidence = 100;
-    assert_eq!(review(&refused, known(true)), seen(&refused.decide().outcome));
+    refused.agreement.scope.max_age = 0;
+    assert_eq!(review(&refused, known(true)), "8 age None");
 }
 
 /// The lead of the whole dossier stands in for a projection of all of it, and for no other.
