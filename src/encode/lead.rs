@@ -244,7 +244,7 @@ fn is_zero(n: &u64) -> bool {
 }
 
 /// A lead as JSON.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Encoded {
     /// All of it.
     pub bytes: Vec<u8>,
@@ -252,22 +252,27 @@ pub struct Encoded {
 }
 
 impl Encoded {
+    /// Puts a lead in place of what was here; equal arguments give equal bytes.
+    pub fn set(&mut self, lead_id: &str, version: u64, lead: &Lead) {
+        self.bytes.clear();
+        serde_json::to_writer(&mut self.bytes, &LeadRecord::new(lead_id, version, lead))
+            .expect("memory takes any bytes, every key is a string and every number is finite");
+        // The fields before it hold a number and two texts, none of which can hold this.
+        const FIRST: &[u8] = b",\"indicator\":";
+        self.content = self.bytes.windows(FIRST.len()).position(|window| window == FIRST).unwrap_or(0);
+    }
+
     /// What it says, without its id, its version and the time that it was said.
     pub fn content(&self) -> &[u8] {
         &self.bytes[self.content..]
     }
 }
 
-/// The bytes of a lead. Equal arguments give equal bytes.
+/// The bytes of a lead.
 pub fn lead(lead_id: &str, version: u64, lead: &Lead) -> Encoded {
-    // Most leads fit without growing.
-    let mut bytes = Vec::with_capacity(3 * 1024);
-    serde_json::to_writer(&mut bytes, &LeadRecord::new(lead_id, version, lead))
-        .expect("memory takes any bytes, every key is a string and every number is finite");
-    // The fields before it hold a number and two texts, none of which can hold this.
-    const FIRST: &[u8] = b",\"indicator\":";
-    let content = bytes.windows(FIRST.len()).position(|window| window == FIRST).unwrap_or(0);
-    Encoded { bytes, content }
+    let mut encoded = Encoded::default();
+    encoded.set(lead_id, version, lead);
+    encoded
 }
 
 /// The same as a tree: what redaction chooses from, and what [`lead_schema`] describes.

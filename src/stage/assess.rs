@@ -46,6 +46,8 @@ pub struct Assess {
     topics: Topics,
     knowledge: Shared,
     hot: Hot,
+    /// Room for one lead after the other.
+    encoded: lead_json::Encoded,
 }
 
 /// The records of a batch by key, and the keys that want to be looked at without any, in order: an
@@ -75,7 +77,7 @@ struct Sweep {
 impl Assess {
     /// The stage on these topics.
     pub fn new(topics: Topics, knowledge: Shared) -> Self {
-        Self { topics, knowledge, hot: Hot::default() }
+        Self { topics, knowledge, hot: Hot::default(), encoded: lead_json::Encoded::default() }
     }
 
     fn sweep_of(state: &dyn State) -> Option<Sweep> {
@@ -85,7 +87,9 @@ impl Assess {
     /// The sighting of a record, or why it is none.
     fn sighting(record: &Record) -> Result<Sighting<'_>, String> {
         let value = record.value.as_deref().ok_or("no value")?;
-        let sighting: Sighting<'_> = serde_json::from_slice(value).map_err(|err| err.to_string())?;
+        // Checked whole, so that the parser need not check each text.
+        let text = std::str::from_utf8(value).map_err(|err| err.to_string())?;
+        let sighting: Sighting<'_> = serde_json::from_str(text).map_err(|err| err.to_string())?;
         if record.key.as_deref().is_some_and(|key| sighting.indicator.is_key(key)) {
             Ok(sighting)
         } else {
@@ -231,7 +235,7 @@ impl Assess {
 
     /// Writes the leads that say something new, and gives all of them.
     fn write_leads(
-        &self,
+        &mut self,
         knowledge: &Knowledge,
         dossier: &mut Dossier,
         partition: i32,
@@ -250,16 +254,16 @@ impl Assess {
             let Some(lead) = Lead::form(&projection, role, &knowledge.scorer, now) else { continue };
             let held = written.iter().position(|written| written.role == role);
             let version = held.map_or(1, |held| written[held].version + 1);
-            let encoded = lead_json::lead(&lead_id(&key, role), version, &lead);
+            self.encoded.set(&lead_id(&key, role), version, &lead);
             let mut digest = [0; 16];
-            digest.copy_from_slice(&Sha256::digest(encoded.content())[..16]);
+            digest.copy_from_slice(&Sha256::digest(self.encoded.content())[..16]);
             leads.push((role, Some(Arc::new(lead))));
             match held {
                 Some(held) if written[held].digest == digest => continue,
                 Some(held) => written[held] = Written { role, version, digest },
                 None => written.push(Written { role, version, digest }),
             }
-            made.outputs.push(self.lead_output(&key, role, partition, Some(encoded.bytes)));
+            made.outputs.push(self.lead_output(&key, role, partition, Some(self.encoded.bytes.clone())));
         }
         written.sort_unstable_by_key(|written| written.role);
         dossier.leads = written;

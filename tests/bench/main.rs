@@ -9,6 +9,10 @@ mod site;
 
 use sightline::sighting::Timestamp;
 
+/// That of the binary.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// The time that pure stages work at.
 const NOW: Timestamp = Timestamp(1_793_880_000_000);
 
