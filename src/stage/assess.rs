@@ -494,10 +494,15 @@ impl Assess {
         let asked_again = self.share(knowledge, &mut dossier, leads, now, made);
         dossier.wake_at = wake(knowledge, &dossier, now).into_iter().chain(asked_again).min();
         let encoded = dossier::encode(&dossier);
-        if stored.as_ref() != Some(&encoded) {
+        if stored.as_ref() == Some(&encoded) {
+            self.hot.keep(key, dossier, encoded);
+        } else if stored.is_some() {
             state.put(key, Some(encoded.clone()));
+            self.hot.keep(key, dossier, encoded);
+        } else {
+            // Most of what is new is not seen again soon, and would drive out what is busy.
+            state.put(key, Some(encoded));
         }
-        self.hot.keep(key, dossier, encoded);
         Ok(())
     }
 }

@@ -14,8 +14,14 @@ use crate::NOW;
 use crate::load::{Load, Mix};
 use crate::site::{RAW, Site};
 
-/// Records of a batch: what a tenth of a second brings at the aim's rate.
-const BATCH: usize = 30_000;
+/// Records of a batch: what a tenth of a second brings at the rate that is to be reached.
+fn batch_of(mix: Mix) -> usize {
+    match mix {
+        Mix::Skewed => 30_000,
+        Mix::AllNew => 6_000,
+    }
+}
+
 /// Milliseconds between two batches.
 const EVERY: i64 = 100;
 
@@ -163,7 +169,7 @@ pub(crate) fn run(stages: &Stages, mix: Mix, warm: usize, records: usize) -> (Me
             is_warm = true;
             (of_intake, of_assess) = (Measured::default(), Measured::default());
         }
-        let n = BATCH.min(left);
+        let n = batch_of(mix).min(left);
         left -= n;
         let raw = load.by_ref().take(n).map(|value| (None, value)).collect();
         let made = intake.batch(raw, &mut of_intake);
