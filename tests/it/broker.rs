@@ -1,4 +1,5 @@
-//! A real Kafka for tests: one broker process for the whole test binary, on loopback.
+//! A real Kafka for tests: one broker process for the whole test binary, on loopback, and others for
+//! tests that want one of their own.
 //!
 //! Its jars come from `tests/fetch-kafka`. It ends with the test binary, however that ends: a shell
 //! beside it waits for the end of a pipe that only the test binary holds.
@@ -7,7 +8,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::Write as _;
-use std::net::TcpListener;
+use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -22,10 +23,12 @@ use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use sightline::stream::kafka::admin::{self, TopicSpec};
 
-/// The broker of this test binary.
+/// A broker.
 #[derive(Debug)]
 pub(crate) struct Broker {
     bootstrap: String,
+    /// Where it listens for each of those who are between it and its clients.
+    behind: Vec<SocketAddr>,
     /// The shell that ends the broker; its standard input is the pipe.
     _keeper: Child,
 }
@@ -37,18 +40,30 @@ static BROKER: OnceLock<Broker> = OnceLock::new();
 static NAMES: AtomicU32 = AtomicU32::new(0);
 
 impl Broker {
-    /// The broker, started if this is the first call; it takes connections and transactions.
+    /// The broker of this test binary, started if this is the first call; it takes connections and transactions.
     pub(crate) fn start() -> &'static Self {
-        BROKER.get_or_init(|| {
-            let libs = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/.cache/kafka");
-            assert!(
-                libs.join("ready").exists(),
-                "there is no Kafka in {}: run tests/fetch-kafka",
-                libs.display()
-            );
-            // Between choosing ports and binding them somebody else may take them.
-            (0..3).find_map(|_| launch(&libs)).expect("Kafka didn't start three times; see above")
-        })
+        BROKER.get_or_init(|| Self::behind(&[], ""))
+    }
+
+    /// A broker of its own, which ends with the value. Clients that come to the port that
+    /// [`Self::port_for`] gives for the n-th of `between` are sent to that address from then on.
+    /// `properties` are lines of its configuration.
+    pub(crate) fn behind(between: &[SocketAddr], properties: &str) -> Self {
+        let libs = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/.cache/kafka");
+        assert!(
+            libs.join("ready").exists(),
+            "there is no Kafka in {}: run tests/fetch-kafka",
+            libs.display()
+        );
+        // Between choosing ports and binding them somebody else may take them.
+        (0..3)
+            .find_map(|_| launch(&libs, between, properties))
+            .expect("Kafka didn't start three times; see above")
+    }
+
+    /// Where it listens for the n-th of those between.
+    pub(crate) fn port_for(&self, n: usize) -> SocketAddr {
+        self.behind[n]
     }
 
     /// `host:port`.
@@ -134,21 +149,28 @@ fn java() -> PathBuf {
     std::env::var_os("JAVA_HOME").map_or_else(|| "java".into(), |home| Path::new(&home).join("bin/java"))
 }
 
-fn launch(libs: &Path) -> Option<Broker> {
+fn launch(libs: &Path, between: &[SocketAddr], properties: &str) -> Option<Broker> {
     // The shell removes it when the broker is gone.
     let home = tempfile::Builder::new().prefix("sightline-kafka-").tempdir().unwrap().keep();
     let (port, controller) = (free_port(), free_port());
-    let properties = home.join("server.properties");
-    let mut file = fs::File::create(&properties).unwrap();
+    let behind: Vec<SocketAddr> =
+        between.iter().map(|_| SocketAddr::from(([127, 0, 0, 1], free_port()))).collect();
+    let each = |of: &dyn Fn(usize) -> String| (0..between.len()).map(of).collect::<String>();
+    let (listeners, advertised, protocols) = (
+        each(&|n| format!(",BEHIND{n}://{}", behind[n])),
+        each(&|n| format!(",BEHIND{n}://{}", between[n])),
+        each(&|n| format!(",BEHIND{n}:PLAINTEXT")),
+    );
+    let mut file = fs::File::create(home.join("server.properties")).unwrap();
     file.write_all(
         format!(
             "process.roles=broker,controller\n\
              node.id=1\n\
              controller.quorum.voters=1@127.0.0.1:{controller}\n\
-             listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller}\n\
-             advertised.listeners=PLAINTEXT://127.0.0.1:{port}\n\
+             listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller}{listeners}\n\
+             advertised.listeners=PLAINTEXT://127.0.0.1:{port}{advertised}\n\
              controller.listener.names=CONTROLLER\n\
-             listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT\n\
+             listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT{protocols}\n\
              inter.broker.listener.name=PLAINTEXT\n\
              log.dirs={}\n\
              auto.create.topics.enable=false\n\
@@ -162,7 +184,8 @@ fn launch(libs: &Path) -> Option<Broker> {
              group.initial.rebalance.delay.ms=0\n\
              group.min.session.timeout.ms=500\n\
              num.network.threads=2\n\
-             num.io.threads=4\n",
+             num.io.threads=4\n\
+             {properties}\n",
             home.join("log").display()
         )
         .as_bytes(),
@@ -196,7 +219,7 @@ fn launch(libs: &Path) -> Option<Broker> {
         .unwrap();
     let broker = format!("127.0.0.1:{port}");
     if is_ready(&broker, &mut keeper) {
-        return Some(Broker { bootstrap: broker, _keeper: keeper });
+        return Some(Broker { bootstrap: broker, behind, _keeper: keeper });
     }
     let said = fs::read_to_string(home.join("out.txt")).unwrap_or_default();
     say(&format!("Kafka didn't start on {broker}:\n{said}"));

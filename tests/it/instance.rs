@@ -9,6 +9,7 @@ use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use crate::broker::now;
@@ -19,6 +20,8 @@ pub(crate) const LONG: Duration = Duration::from_secs(120);
 /// The shipped pipeline in a folder of its own.
 pub(crate) struct Site {
     folder: tempfile::TempDir,
+    /// How often an instance was started: each has a log of its own.
+    starts: AtomicU32,
 }
 
 impl Site {
@@ -42,7 +45,12 @@ impl Site {
             text = text.replace(from, to);
         }
         fs::write(folder.path().join("asean.toml"), text).unwrap();
-        Self { folder }
+        Self { folder, starts: AtomicU32::new(0) }
+    }
+
+    /// Loses the state on disk, as a new machine would have none.
+    pub(crate) fn lose_state(&self) {
+        fs::remove_dir_all(self.folder.path().join("state")).unwrap();
     }
 
     /// The pipeline file.
@@ -64,7 +72,8 @@ impl Site {
 
     /// Starts `sightline run`.
     pub(crate) fn run(&self, name: &str, now: &str) -> Instance {
-        let said = self.folder.path().join(format!("{name}.log"));
+        let start = self.starts.fetch_add(1, Ordering::Relaxed);
+        let said = self.folder.path().join(format!("{name}-{start}.log"));
         let child = Command::new(binary())
             .args(["run", "--instance", name, "--now", now, "--pipeline"])
             .arg(self.pipeline())
@@ -171,9 +180,20 @@ impl Instance {
     /// Asks it to leave, and waits until it has.
     #[track_caller]
     pub(crate) fn stop(&mut self) -> ExitStatus {
-        let asked = Command::new("kill").args(["-TERM", &self.child.id().to_string()]).status().unwrap();
-        assert!(asked.success());
+        self.signal("TERM");
         self.ended()
+    }
+
+    /// Sends it a signal, by the name without `SIG`.
+    #[track_caller]
+    pub(crate) fn signal(&self, name: &str) {
+        let sent = Command::new("kill").args([&format!("-{name}"), &self.child.id().to_string()]).status();
+        assert!(sent.unwrap().success(), "{} took no {name}", self.name);
+    }
+
+    /// Whether it still runs.
+    pub(crate) fn is_running(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_none()
     }
 
     /// Waits until it has left by itself.

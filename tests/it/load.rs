@@ -2,13 +2,16 @@
 //!
 //! Life-like in what is hard about it: a tenth of the indicators is in four fifths of the sightings,
 //! reporters repeat themselves with and without ids, several speak of one indicator, and a few
-//! records are broken. It knows no Kafka, and says nothing of what should come of a record. Times
-//! are counted back from the `now` that it is given, so that nothing of it depends on a clock.
+//! records are broken. Each record says what it was made to say, which no stage has had a part in. It
+//! knows no Kafka. Times are counted back from the `now` that it is given, so that nothing of it
+//! depends on a clock.
 
 use std::collections::BTreeMap;
+use std::net::Ipv6Addr;
 
 use rand::{RngExt as _, SeedableRng as _};
 use rand_pcg::Pcg64;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use sightline::sighting::Timestamp;
 
@@ -36,45 +39,64 @@ pub(crate) struct Raw {
     pub(crate) value: Option<Vec<u8>>,
     /// In order.
     pub(crate) headers: Vec<(String, Vec<u8>)>,
+    /// What it must give: these sightings, in order; none for a record that is broken, which must
+    /// become a dead letter.
+    pub(crate) claims: Vec<Claim>,
+}
+
+/// A sighting as it was meant.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Claim {
+    /// Type and canonical value, with a colon between.
+    pub(crate) indicator: String,
+    /// As Sightline calls it.
+    pub(crate) role: String,
+    /// Who says it.
+    pub(crate) reporter: String,
+    /// By which a reporter's own repeat is known, if any.
+    pub(crate) id: Option<String>,
 }
 
 /// What is seen in the world, hottest first.
 struct Indicator {
     text: String,
+    /// Type and canonical value, with a colon between.
+    key: String,
     is_address: bool,
     /// What most reporters see it as, and what some do.
     roles: [&'static str; 2],
 }
 
-struct Generator {
+/// Records without an end; the same for the same seed and `now`.
+pub(crate) struct Generator {
     rng: Pcg64,
     now: Timestamp,
     world: Vec<Indicator>,
     next_id: u32,
     /// Ids given by reporter, indicator and role.
     given: BTreeMap<(&'static str, usize, &'static str), u32>,
+    /// All so far, some of which come again.
+    sent: Vec<Raw>,
 }
 
-/// `count` records; the same for the same seed, count and `now`.
+/// The first `count` records; the same for the same seed and `now`.
 pub(crate) fn records(seed: u64, count: usize, now: Timestamp) -> Vec<Raw> {
-    let mut generator = Generator {
-        rng: Pcg64::seed_from_u64(seed),
-        now,
-        world: world(),
-        next_id: 0,
-        given: BTreeMap::new(),
-    };
-    let mut records: Vec<Raw> = Vec::with_capacity(count);
-    while records.len() < count {
-        let record = if !records.is_empty() && generator.one_in(REPEATED) {
-            let first = generator.rng.random_range(0..records.len());
-            records[first].clone()
+    Generator::new(seed, now).take(count).collect()
+}
+
+impl Iterator for Generator {
+    type Item = Raw;
+
+    fn next(&mut self) -> Option<Raw> {
+        let record = if !self.sent.is_empty() && self.one_in(REPEATED) {
+            let first = self.rng.random_range(0..self.sent.len());
+            self.sent[first].clone()
         } else {
-            generator.fresh()
+            self.fresh()
         };
-        records.push(record);
+        self.sent.push(record.clone());
+        Some(record)
     }
-    records
 }
 
 /// From the ranges and names that are set aside for examples, and names under the domains of the
@@ -90,24 +112,47 @@ fn world() -> Vec<Indicator> {
     (0..700_usize)
         .map(|n| {
             let host = n / 7;
-            let (text, is_address) = match n % 7 {
-                0 => (format!("198.51.100.{host}"), true),
-                1 => (format!("203.0.113.{host}"), true),
-                2 => (format!("2001:db8::{host:x}"), true),
-                3 => (format!("panel-{host}.example"), false),
-                4 => (format!("http://mirror-{host}.example/load/{n}.bin"), false),
+            let (text, kind) = match n % 7 {
+                0 => (format!("198.51.100.{host}"), "ipv4"),
+                1 => (format!("203.0.113.{host}"), "ipv4"),
+                2 => (format!("2001:db8::{host:x}"), "ipv6"),
+                3 => (format!("panel-{host}.example"), "domain"),
+                4 => (format!("http://mirror-{host}.example/load/{n}.bin"), "url"),
                 5 => {
                     let under = ["co.th", "com.my", "com.vn", "go.th", "gov.my"][n % 5];
-                    (format!("n{host}.sightline-load.{under}"), false)
+                    (format!("n{host}.sightline-load.{under}"), "domain")
                 }
-                _ => (format!("{n:064x}"), false),
+                _ => (format!("{n:064x}"), "sha256"),
             };
-            Indicator { text, is_address, roles: ROLES[n % ROLES.len()] }
+            // One of them has a zero too many.
+            let canonical = text.parse().map_or_else(|_| text.clone(), |ip: Ipv6Addr| ip.to_string());
+            Indicator {
+                key: format!("{kind}:{canonical}"),
+                text,
+                is_address: kind.starts_with("ip"),
+                roles: ROLES[n % ROLES.len()],
+            }
         })
         .collect()
 }
 
 impl Generator {
+    pub(crate) fn new(seed: u64, now: Timestamp) -> Self {
+        Self {
+            rng: Pcg64::seed_from_u64(seed),
+            now,
+            world: world(),
+            next_id: 0,
+            given: BTreeMap::new(),
+            sent: Vec::new(),
+        }
+    }
+
+    fn claim(&self, indicator: usize, role: &str, reporter: &str, id: Option<String>) -> Claim {
+        let indicator = self.world[indicator].key.clone();
+        Claim { indicator, role: role.to_owned(), reporter: reporter.to_owned(), id }
+    }
+
     fn one_in(&mut self, n: u32) -> bool {
         self.rng.random_range(0..n) == 0
     }
@@ -156,34 +201,36 @@ impl Generator {
         if self.one_in(BROKEN) { self.broken(record) } else { record }
     }
 
-    fn raw(&mut self, topic: &'static str, value: Vec<u8>) -> Raw {
+    fn raw(&mut self, topic: &'static str, value: Vec<u8>, claims: Vec<Claim>) -> Raw {
         let key = self.one_in(3).then(|| format!("batch-{}", self.next_id));
         let headers = if self.one_in(5) {
             vec![("trace".to_owned(), vec![0, 255, 7]), ("trace".to_owned(), b"again".to_vec())]
         } else {
             Vec::new()
         };
-        Raw { topic, feed: self.rng.random_range(0..64), key, value: Some(value), headers }
+        Raw { topic, feed: self.rng.random_range(0..64), key, value: Some(value), headers, claims }
     }
 
     /// One sighting of the pipeline's own format, a list of them, or an object with a list.
     fn native(&mut self) -> Raw {
         let reporter = self.one_of(&["blackwater-labs", "larkspur", "meridian-dns", "northwind"]);
+        let mut claims = Vec::new();
         let value = match self.rng.random_range(0..10) {
-            0..6 => self.native_sighting(reporter),
+            0..6 => self.native_sighting(reporter, &mut claims),
             6..8 => {
                 let n = self.rng.random_range(1..6);
-                (0..n).map(|_| self.native_sighting(reporter)).collect()
+                (0..n).map(|_| self.native_sighting(reporter, &mut claims)).collect()
             }
             _ => {
                 let n = self.rng.random_range(2..4);
-                json!({ "sightings": (0..n).map(|_| self.native_sighting(reporter)).collect::<Vec<_>>() })
+                let list: Vec<Value> = (0..n).map(|_| self.native_sighting(reporter, &mut claims)).collect();
+                json!({ "sightings": list })
             }
         };
-        self.raw("raw.native", value.to_string().into_bytes())
+        self.raw("raw.native", value.to_string().into_bytes(), claims)
     }
 
-    fn native_sighting(&mut self, reporter: &'static str) -> Value {
+    fn native_sighting(&mut self, reporter: &'static str, claims: &mut Vec<Claim>) -> Value {
         let indicator = self.pick(|_| true);
         let second = usize::from(self.one_in(6));
         let role = self.world[indicator].roles[second];
@@ -195,9 +242,9 @@ impl Generator {
             "observed_at": self.seen().to_string(),
         });
         let mut set = |name: &str, value: Value| sighting[name] = value;
-        if self.one_in(2)
-            && let Some(id) = self.id(reporter, indicator, role)
-        {
+        let id = if self.one_in(2) { self.id(reporter, indicator, role) } else { None };
+        claims.push(self.claim(indicator, role, reporter, id.clone()));
+        if let Some(id) = id {
             set("id", id.into());
         }
         if self.one_in(2) {
@@ -225,6 +272,7 @@ impl Generator {
     }
 
     fn sinkhole(&mut self) -> Raw {
+        let mut claims = Vec::new();
         let n = self.rng.random_range(1..4);
         let hits: Vec<Value> = (0..n)
             .map(|_| {
@@ -237,19 +285,23 @@ impl Generator {
                 if self.one_in(2) {
                     hit["src"]["cc"] = self.one_of(&["TH", "MY", "VN"]).into();
                 }
-                if let Some(uid) = self.id("quarrystone", indicator, "infected-client") {
+                let (reporter, role) = ("quarrystone", "infected-client");
+                let uid = self.id(reporter, indicator, role);
+                claims.push(self.claim(indicator, role, reporter, uid.clone()));
+                if let Some(uid) = uid {
                     hit["uid"] = uid.into();
                 }
                 hit
             })
             .collect();
-        self.raw("raw.sinkhole", json!({ "hits": hits }).to_string().into_bytes())
+        self.raw("raw.sinkhole", json!({ "hits": hits }).to_string().into_bytes(), claims)
     }
 
     fn mail(&mut self) -> Raw {
         let indicator = self.pick(|indicator| !indicator.is_address && indicator.text.contains('.'));
-        let role = self.world[indicator].roles[0];
-        let verdict = if role == "phishing" { "credential-page" } else { "dropper" };
+        let is_page = self.world[indicator].roles[0] == "phishing";
+        let (verdict, role) =
+            if is_page { ("credential-page", "phishing") } else { ("dropper", "malware-distribution") };
         let mut message = json!({
             "link": defanged(&self.world[indicator].text),
             "seen": self.seen().to_string(),
@@ -257,32 +309,45 @@ impl Generator {
             "verdict": verdict,
             "labels": ["bulk", self.one_of(&["invoice", "parcel", "payroll"])],
         });
-        if let Some(id) = self.id("saltmarsh", indicator, verdict) {
+        let id = self.id("saltmarsh", indicator, verdict);
+        let claim = self.claim(indicator, role, "saltmarsh", id.clone());
+        if let Some(id) = id {
             message["message"] = json!({ "ref": id });
         }
-        self.raw("raw.mail", message.to_string().into_bytes())
+        self.raw("raw.mail", message.to_string().into_bytes(), vec![claim])
     }
 
     /// A file with a header line and a row a sighting; the honeypots give no ids.
     fn honeypot(&mut self) -> Raw {
         let mut file = "# tidewatch\nlast_seen,source,dport,proto,activity,sample\n".to_owned();
+        let mut claims = Vec::new();
         for _ in 0..self.rng.random_range(1..8) {
             let indicator = self.pick(|indicator| indicator.is_address);
             let seen = self.seen().to_string().replace('T', " ").replace('Z', "");
-            let activity = self.one_of(&["login", "probe", "probe", "payload", "c2-beacon"]);
+            let (activity, role) = self.one_of(&[
+                ("login", "brute-force"),
+                ("probe", "scanner"),
+                ("probe", "scanner"),
+                ("payload", "malware-distribution"),
+                ("c2-beacon", "c2"),
+            ]);
+            claims.push(self.claim(indicator, role, "tidewatch", None));
             let port = self.one_of(&[22, 23, 80, 445, 2323]);
             let sample = self.one_of(&["", "", "mirai", "gafgyt"]);
             file += &format!("{seen},{},{port},tcp,{activity},{sample}\n", self.world[indicator].text);
         }
-        self.raw("raw.honeypot", file.into_bytes())
+        self.raw("raw.honeypot", file.into_bytes(), claims)
     }
 
     /// What goes wrong: cut off in the middle, no text at all, nothing, an unknown key, an indicator
     /// that is none.
     fn broken(&mut self, mut record: Raw) -> Raw {
         let value = record.value.take().unwrap_or_default();
+        record.claims.clear();
+        // A file is cut off in its header: further down it might be cut at the end of a row.
+        let cut = if record.topic == "raw.honeypot" { 30 } else { value.len() / 3 };
         record.value = match self.rng.random_range(0..6) {
-            0 => Some(value[..value.len() / 3].to_vec()),
+            0 => Some(value[..cut].to_vec()),
             1 => Some([&value[..], &[0xff, 0xfe]].concat()),
             2 => Some(Vec::new()),
             3 => None,
@@ -312,4 +377,5 @@ fn the_same_seed_gives_the_same_records_of_every_kind() {
         assert!(one.iter().filter(|record| record.topic == topic).count() > 100, "{topic}");
     }
     assert!(one.iter().any(|record| record.value.is_none()));
+    assert!(one.iter().any(|record| record.claims.is_empty()));
 }

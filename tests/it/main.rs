@@ -45,8 +45,18 @@ mod kafka_log;
 // The binary as processes, and generated raw records.
 mod instance;
 mod load;
+// The broker's own view, and a listener between an instance and the broker.
+mod tap;
+mod wire;
+// What tests of the whole job share, and the same job in memory.
+mod job;
+mod memory;
 // The main job on Kafka: killed, added to, and the same as in memory.
 mod main_job;
+// The kill test: what goes on meanwhile, what must hold afterwards, and the kills.
+mod kill;
+mod kill_checks;
+mod kill_load;
 
 // The demonstration's table against what its raw records say, computed here.
 mod demo;
