@@ -4,7 +4,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use super::log::{Log, LogError};
+use super::log::{Log, LogError, Polled};
 use super::runner::{Action, Event, Note, Runner};
 use crate::enrich::{Answers, Question};
 use crate::sighting::Timestamp;
@@ -17,8 +17,10 @@ pub struct Lane<L> {
     /// What it works on.
     pub log: L,
     queue: VecDeque<Action>,
-    /// Calls that may succeed later; tried again after the next poll.
+    /// Questions that may be answered later; asked again after the next poll.
     later: Vec<Action>,
+    /// The first action of the queue could not be done: the log is polled before it is tried again.
+    held_up: bool,
 }
 
 /// What came of one step.
@@ -39,7 +41,7 @@ pub enum Stepped {
 impl<L: Log> Lane<L> {
     /// A lane that has done nothing yet.
     pub fn new(runner: Runner, log: L) -> Self {
-        Self { runner, log, queue: VecDeque::new(), later: Vec::new() }
+        Self { runner, log, queue: VecDeque::new(), later: Vec::new(), held_up: false }
     }
 
     /// Whether a transaction is open: the next actions belong to it.
@@ -72,6 +74,9 @@ impl<L: Log> Lane<L> {
     /// Does the next action, or polls (waiting at most `wait`) and lets the runner go on. Takes at most
     /// `max` records, or writes as many of one transaction.
     pub fn step(&mut self, now: Timestamp, max: usize, wait: Duration) -> Stepped {
+        if std::mem::take(&mut self.held_up) {
+            return self.poll(now, max, wait);
+        }
         let Some(action) = self.queue.pop_front() else { return self.poll(now, max, wait) };
         let mut left = if is_write(&action) { max.saturating_sub(1) } else { 0 };
         let stepped = self.act(action, now);
@@ -84,10 +89,20 @@ impl<L: Log> Lane<L> {
         stepped
     }
 
+    /// Whether this is a record of a partition that is still to be sought: it comes from where the
+    /// consumer should no longer be. To a runner that was rewound it would look like the next one.
+    fn is_astray(&self, news: &Polled) -> bool {
+        let Polled::Record(record) = news else { return false };
+        self.queue.iter().any(|action| {
+            matches!(action, Action::Seek(tp, _) if tp.partition == record.partition && tp.topic == record.topic)
+        })
+    }
+
     fn poll(&mut self, now: Timestamp, max: usize, wait: Duration) -> Stepped {
         self.queue.extend(self.later.drain(..));
         match self.log.poll(max, wait) {
-            Ok(polled) => {
+            Ok(mut polled) => {
+                polled.retain(|news| !self.is_astray(news));
                 let n = polled.len();
                 if n > 0 {
                     self.tell(Event::Polled(polled), now);
@@ -154,6 +169,14 @@ impl<L: Log> Lane<L> {
             }
             (Action::Abort | Action::RebuildProducer, _) | (_, LogError::Fenced(_) | LogError::Fatal(_)) => {
                 self.tell(Event::Failed(error), now);
+            }
+            // What these do to the consumer counts in their order, and before anything that is read.
+            (
+                Action::Seek(..) | Action::Pause(_) | Action::Resume(_),
+                LogError::Retry(_) | LogError::Abort(_),
+            ) => {
+                self.queue.push_front(action);
+                self.held_up = true;
             }
             // Asked again after a poll, so that a rebalance is heard of in between.
             (_, LogError::Retry(_) | LogError::Abort(_)) => self.later.push(action),
