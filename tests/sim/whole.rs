@@ -4,7 +4,6 @@
 //! ledger.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use rand::{RngExt as _, SeedableRng as _};
@@ -28,7 +27,7 @@ use sightline::stage::knowledge::{Knowledge, Shared, shared};
 use sightline::stage::release::{self, Release};
 use sightline::stream::embedded::Cluster;
 
-use crate::world::{Stage, Tally, World};
+use crate::world::{Stage, Tally, Way, World};
 
 const NOW: Timestamp = Timestamp(1_790_000_000_000);
 const KEYED: i32 = 3;
@@ -253,7 +252,7 @@ fn plan(rng: &mut Pcg64) -> Plan {
 }
 
 /// Runs one seed; panics when the books don't balance.
-pub(crate) fn run(seed: u64, disk: Option<PathBuf>, trace: bool) -> Tally {
+pub(crate) fn run(seed: u64, way: &Way) -> Tally {
     let mut rng = Pcg64::seed_from_u64(seed ^ 0x5169_6874);
     let cluster = Cluster::new(true);
     let mut partitions = BTreeMap::new();
@@ -282,8 +281,7 @@ pub(crate) fn run(seed: u64, disk: Option<PathBuf>, trace: bool) -> Tally {
                 if question.text.ends_with('3') { Answer::Empty } else { Answer::Found(Vec::new()) }
             },
         );
-    let mut world = World::new(cluster.clone(), rng, NOW, stages(&shared), partitions, answerer, disk);
-    world.trace = trace;
+    let mut world = World::new(cluster.clone(), rng, NOW, stages(&shared), partitions, answerer, way);
     let mut offsets = Vec::new();
     for (n, (partition, value)) in plan.records.iter().enumerate() {
         offsets.push((*partition, cluster.append("raw", *partition, None, Some(value.as_bytes()), &[])));
