@@ -38,6 +38,9 @@ const PAUSE: Duration = Duration::from_millis(10);
 /// The same while records are on their way to the broker: part of every commit's latency.
 const DRAIN_PAUSE: Duration = Duration::from_micros(200);
 
+/// How much longer than a transaction a call of it may take before nobody waits for it any more.
+const GRACE: Duration = Duration::from_secs(1);
+
 /// One lane's Kafka.
 ///
 /// Dropping it leaves the group; it must be dropped on the thread that polls. Fields are dropped
@@ -45,7 +48,7 @@ const DRAIN_PAUSE: Duration = Duration::from_micros(200);
 pub struct KafkaLog {
     consumer: BaseConsumer<GroupContext>,
     view: BTreeMap<Arc<str>, ViewReader>,
-    producer: Option<ThreadedProducer<WriterContext>>,
+    producer: Option<Arc<ThreadedProducer<WriterContext>>>,
     metadata: BaseConsumer<ReaderContext>,
     settings: KafkaSettings,
     names: Names,
@@ -118,7 +121,7 @@ impl KafkaLog {
         self.stats.clone()
     }
 
-    fn producer(&self) -> Result<&ThreadedProducer<WriterContext>, LogError> {
+    fn producer(&self) -> Result<&Arc<ThreadedProducer<WriterContext>>, LogError> {
         self.producer
             .as_ref()
             .filter(|_| !self.spent)
@@ -177,6 +180,38 @@ impl KafkaLog {
             }
         }
         true
+    }
+
+    /// Puts offsets into the transaction, and waits no longer than it may last.
+    ///
+    /// librdkafka's call ignores its time-out while the group's coordinator is away (its issue 5456),
+    /// and can wait for ever for one that was taken out of the cluster (5511): the lane would neither
+    /// poll nor leave. So the call is made on a thread of its own. One that doesn't come back keeps its
+    /// producer, which a new one of the same id puts out: what it may still send, the group refuses.
+    fn send_offsets(
+        &mut self,
+        list: TopicPartitionList,
+        metadata: ConsumerGroupMetadata,
+    ) -> Result<Result<(), KafkaError>, LogError> {
+        let producer = self.producer()?.clone();
+        let (tell, told) = std::sync::mpsc::sync_channel(1);
+        std::thread::Builder::new()
+            .name(format!("{}-offsets", self.names.transactional_id))
+            .spawn(move || {
+                let sent = producer.send_offsets_to_transaction(&list, &metadata, Timeout::Never);
+                // Before it is told, so that the lane's is the last.
+                drop(producer);
+                // Nobody listens any more after the time-out.
+                drop(tell.send(sent));
+            })
+            .map_err(|error| LogError::Fatal(format!("no thread to send offsets from: {error}")))?;
+        told.recv_timeout(self.settings.transaction_timeout + GRACE).map_err(|_timeout| {
+            self.spent = true;
+            LogError::Abort(format!(
+                "the coordinator of group `{}` did not take the offsets in time",
+                self.names.group
+            ))
+        })
     }
 
     /// Aborts with the producer that began; false when only a new one can.
@@ -504,7 +539,7 @@ impl Log for KafkaLog {
         }
         let list = listed(offsets.iter().map(|(tp, offset)| (tp, Offset::Offset(*offset))))?;
         let metadata = self.group_metadata()?;
-        let sent = self.producer()?.send_offsets_to_transaction(&list, &metadata, Timeout::Never);
+        let sent = self.send_offsets(list, metadata)?;
         match sent.map_err(|error| self.refused("cannot commit the offsets", &error)) {
             Ok(()) => {
                 self.offsets.extend(offsets.iter().cloned());
@@ -570,7 +605,7 @@ impl Log for KafkaLog {
             .map_err(|error| setup(&error, "the producer"))?;
         // Bounded by librdkafka to twice the transaction's time-out.
         let ready = producer.init_transactions(Timeout::Never);
-        self.producer = Some(producer);
+        self.producer = Some(Arc::new(producer));
         if let Err(error) = ready {
             let what = format!("cannot begin as transactional id `{}`", self.names.transactional_id);
             let error = self.refused(&what, &error);
