@@ -12,6 +12,7 @@ use super::view::{Delta, View, Views};
 use crate::enrich::{Answer, Answers, Question};
 use crate::sighting::Timestamp;
 use crate::stage::{Count, Made, Output, Record, Step, Stop, Work, partition_of};
+use crate::store::StoreError;
 
 /// How a lane batches.
 #[derive(Debug, Clone)]
@@ -233,6 +234,7 @@ pub struct Runner {
     full: bool,
     brakes: BTreeMap<String, Brake>,
     last_write_behind: Timestamp,
+    last_catch_up: Timestamp,
     /// The ends of state partitions, confirmed as ours by the next commit.
     ends: BTreeMap<Tp, i64>,
 }
@@ -270,6 +272,7 @@ impl Runner {
             full: false,
             brakes,
             last_write_behind: Timestamp(i64::MIN),
+            last_catch_up: Timestamp(i64::MIN),
             ends: BTreeMap::new(),
         }
     }
@@ -505,8 +508,31 @@ impl Runner {
         actions
     }
 
+    /// Lets the disk catch up though nothing is committed: after the last batch for a while, and while a
+    /// large state is restored. What a view holds is committed; the offset that it is written with may
+    /// be older than that, and then a little of it is read again.
+    fn catch_up(&mut self, now: Timestamp) -> Result<(), StoreError> {
+        let passed = now.since(self.last_catch_up) >= self.settings.write_behind || now < self.last_catch_up;
+        if passed || self.is_behind() {
+            self.last_catch_up = now;
+            for view in self.state.values_mut() {
+                let offset = view.offset();
+                view.write_behind(offset, now)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether more waits for the disk than should.
+    fn is_behind(&self) -> bool {
+        self.unwritten() > self.settings.unwritten
+    }
+
     /// What to do when nothing is to be told.
     fn go_on(&mut self, now: Timestamp) -> Vec<Action> {
+        if let Err(err) = self.catch_up(now) {
+            return self.stop("state-unusable", err.to_string());
+        }
         let mut actions = self.restoring();
         match &self.doing {
             Doing::Nothing => {
@@ -543,6 +569,9 @@ impl Runner {
 
     fn restoring(&self) -> Vec<Action> {
         let Some(topic) = self.step.state_topic() else { return Vec::new() };
+        if self.is_behind() {
+            return Vec::new();
+        }
         let reading = self.parts.iter().filter(|(_, part)| matches!(part.phase, Phase::Reading(_)));
         reading
             .filter_map(|(tp, _)| {
@@ -586,7 +615,7 @@ impl Runner {
     }
 
     fn batch_is_due(&self, now: Timestamp) -> bool {
-        if self.unwritten() > self.settings.unwritten {
+        if self.is_behind() {
             return false;
         }
         // What made the last batch fail gets time to pass; a clock that was set back is not waited for.

@@ -311,7 +311,7 @@ impl View {
         self.reached(offset);
         let Some(disk) = &mut self.disk else { return Ok(()) };
         disk.settle(&mut self.overlay, &mut self.wakes)?;
-        if disk.dirty.is_empty() {
+        if disk.dirty.is_empty() || disk.under_way.len() >= QUEUE {
             return Ok(());
         }
         let mut changes = Vec::with_capacity(disk.dirty.len() * 2 + 1);

@@ -5,13 +5,16 @@ use std::path::{Path, PathBuf};
 
 use sightline::config::{self, Loaded, StageName, Stages};
 use sightline::diag::Findings;
+use sightline::dossier;
 use sightline::sighting::time::DAY;
-use sightline::stage::Header;
+use sightline::stage::{Header, assess};
 use sightline::stream::embedded::Cluster;
 use sightline::stream::local::Local;
 use sightline::stream::runner::Settings;
 use sightline::stream::view::Views;
 
+use crate::broker::now;
+use crate::instance::LONG;
 use crate::program::{VENDOR, World, sightings, written};
 
 /// All stages of a pipeline in process, as `sightline run` has them: with the partitions that its file
@@ -22,6 +25,8 @@ pub(crate) struct Run {
     cluster: Cluster,
     local: Option<Local>,
     fed: i32,
+    /// As [`Settings::unwritten`].
+    unwritten: usize,
 }
 
 impl Run {
@@ -39,7 +44,7 @@ impl Run {
         for (topic, n) in &partitions {
             cluster.create_topic(topic, *n);
         }
-        let mut run = Self { loaded, partitions, cluster, local: None, fed: 0 };
+        let mut run = Self { loaded, partitions, cluster, local: None, fed: 0, unwritten: 200_000 };
         run.start(folder, name);
         run
     }
@@ -60,7 +65,8 @@ impl Run {
         });
         let stages = Stages::new(&self.loaded);
         let steps = StageName::ALL.into_iter().map(|stage| stages.step(stage)).collect();
-        let settings = Settings { every: 0, records: 20, write_behind: 0, ..Settings::default() };
+        let unwritten = self.unwritten;
+        let settings = Settings { every: 0, records: 20, write_behind: 0, unwritten, ..Settings::default() };
         self.local = Some(Local::new(self.cluster.clone(), steps, &settings, &views, &self.partitions));
     }
 
@@ -90,6 +96,18 @@ impl Run {
         };
         self.partitions.keys().map(|topic| (topic.clone(), of(topic))).collect()
     }
+}
+
+/// What is folded in the end, by key.
+fn folded(run: &Run) -> BTreeMap<Vec<u8>, Vec<dossier::Fold>> {
+    let mut folded = BTreeMap::new();
+    for record in run.cluster.committed("sightline.dossiers") {
+        let key = record.key.unwrap();
+        if key != assess::SWEEP {
+            folded.insert(key, dossier::decode(&record.value.unwrap()).unwrap().folds);
+        }
+    }
+    folded
 }
 
 /// Partition, key, value, headers.
@@ -152,6 +170,26 @@ fn a_lost_state_directory_changes_nothing() {
         run.start(Some(folder.clone()), "here");
     });
     assert_eq!(lost.written(), straight, "lost");
+}
+
+/// More may be restored than may wait for the disk: the disk catches up though nothing is committed, or no
+/// batch would ever begin again.
+#[test]
+fn a_state_larger_than_what_may_wait_for_the_disk_is_restored() {
+    let world = World::new();
+    let straight = folded(&halves(&world, None, |_| {}));
+    let folder = world.path("large");
+    let mut large = halves(&world, Some(folder.clone()), |run| {
+        run.local = None;
+        std::fs::remove_dir_all(&folder).unwrap();
+        run.unwritten = 3;
+        run.start(Some(folder.clone()), "here");
+    });
+    let until = now() + LONG;
+    while folded(&large) != straight {
+        assert!(now() < until, "it stands still");
+        large.settle(AFTER);
+    }
 }
 
 #[test]
