@@ -286,7 +286,8 @@ fn fullest_finding(source: usize) -> Finding {
     }
 }
 
-fn fullest() -> Dossier {
+/// A dossier with every cap filled.
+pub(crate) fn fullest() -> Dossier {
     // A URL as long as browsers take.
     let mut dossier = Dossier::new(Indicator { kind: IndicatorType::Url, value: "x".repeat(8_192) });
     let all: Vec<(Role, Marking)> = Role::ALL

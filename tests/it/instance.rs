@@ -58,6 +58,11 @@ impl Site {
         self.folder.path().join("asean.toml")
     }
 
+    /// Its folder, in which the pipeline's relative paths begin.
+    pub(crate) fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
     /// Runs a subcommand on the pipeline to its end.
     pub(crate) fn sightline(&self, words: &[&str], more: &[&str]) -> Output {
         Command::new(binary())
@@ -74,15 +79,7 @@ impl Site {
     pub(crate) fn run(&self, name: &str, now: &str) -> Instance {
         let start = self.starts.fetch_add(1, Ordering::Relaxed);
         let said = self.folder.path().join(format!("{name}-{start}.log"));
-        let child = Command::new(binary())
-            .args(["run", "--instance", name, "--now", now, "--pipeline"])
-            .arg(self.pipeline())
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(fs::File::create(&said).unwrap())
-            .spawn()
-            .unwrap();
-        Instance { name: name.to_owned(), child, said }
+        Instance::start(&self.pipeline(), name, said, &["--now", now])
     }
 }
 
@@ -106,11 +103,25 @@ fn copy(from: &Path, to: &Path) {
 /// A `sightline run`.
 pub(crate) struct Instance {
     name: String,
-    child: Child,
+    pub(crate) child: Child,
     said: PathBuf,
 }
 
 impl Instance {
+    /// Starts `sightline run` on a pipeline, with more words; it logs to `said`.
+    pub(crate) fn start(pipeline: &Path, name: &str, said: PathBuf, more: &[&str]) -> Self {
+        let child = Command::new(binary())
+            .args(["run", "--instance", name, "--pipeline"])
+            .arg(pipeline)
+            .args(more)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(fs::File::create(&said).unwrap())
+            .spawn()
+            .unwrap();
+        Self { name: name.to_owned(), child, said }
+    }
+
     /// All that it logged so far.
     pub(crate) fn said(&self) -> String {
         fs::read_to_string(&self.said).unwrap()
@@ -168,6 +179,11 @@ impl Instance {
         });
         let values: Vec<f64> = series.map(|line| line.rsplit(' ').next().unwrap().parse().unwrap()).collect();
         (!values.is_empty()).then(|| values.iter().sum())
+    }
+
+    /// Whether it has left.
+    pub(crate) fn has_ended(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_some()
     }
 
     /// Ends it as a power cut would.

@@ -101,7 +101,7 @@ impl Mocked {
         of.call_timeout = Duration::from_secs(2);
         of.producer = producer.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
         let partitions = BTreeMap::from([("raw".to_owned(), 1), ("out".to_owned(), 1)]);
-        let settings = Settings { records: batch, every: 60_000, ..Settings::default() };
+        let settings = Settings { records: batch, every: 1_000, ..Settings::default() };
         let runner = Runner::new(Box::new(Copy), settings, Views::InMemory, partitions);
         let lane = Lane::new(runner, KafkaLog::open(&of).unwrap());
         Self { mock, lane, began: now(), done: Vec::new(), stopped: None }

@@ -42,12 +42,16 @@ mod assess;
 mod broker;
 // The Kafka log on it.
 mod kafka_log;
+// The runner on it, on librdkafka's mock, which answers with errors.
+mod kafka_mock;
 // The binary as processes, and generated raw records.
 mod instance;
 mod load;
 // The broker's own view, and a listener between an instance and the broker.
 mod tap;
 mod wire;
+// Where it is hard: TLS and SCRAM, restarts of the broker, large records, the fullest dossier.
+mod kafka_hard;
 // What tests of the whole job share, and the same job in memory.
 mod job;
 mod memory;
