@@ -24,6 +24,18 @@ pub(crate) enum Mix {
     Skewed,
     /// Each sighting is of another indicator.
     AllNew,
+    /// The same, and each is one that agreements let out; there are [`PASSING`] of them.
+    Passing,
+}
+
+/// How many indicators there are that the list knows as what agreements ask for.
+pub(crate) const PASSING: u32 = NEW / 10;
+/// Of the indicators that are each new, so many are known to the list where they matter.
+pub(crate) const NEW: u32 = 400_000;
+
+/// The number of one of [`PASSING`].
+pub(crate) fn passing(which: u32) -> u32 {
+    which % PASSING * 10
 }
 
 /// Raw records without end; the same for the same seed, mix and `now`.
@@ -39,9 +51,15 @@ impl Load {
         Self { rng: Pcg64::seed_from_u64(seed), mix, now, made: 0 }
     }
 
+    /// Goes on as if so many had been made.
+    pub(crate) fn after(self, made: u32) -> Self {
+        Self { made, ..self }
+    }
+
     fn indicator(&mut self) -> u32 {
         match self.mix {
             Mix::AllNew => self.made,
+            Mix::Passing => passing(self.made),
             Mix::Skewed => {
                 let hot = self.rng.random_range(0..5) != 0;
                 let n = if hot {

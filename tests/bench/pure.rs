@@ -18,7 +18,7 @@ use crate::site::{RAW, Site};
 fn batch_of(mix: Mix) -> usize {
     match mix {
         Mix::Skewed => 30_000,
-        Mix::AllNew => 6_000,
+        Mix::AllNew | Mix::Passing => 6_000,
     }
 }
 
@@ -86,18 +86,36 @@ impl State for Memory {
 
 /// A stage with its state.
 pub(crate) struct Bench {
+    /// Milliseconds between two batches.
+    pub(crate) every: i64,
+    /// Over how many partitions the records that it is given are spread, in turn.
+    pub(crate) spread: i32,
+    /// Whether the state that it changes goes to [`Bench::forgotten`], for keys that come once.
+    pub(crate) forgets: bool,
+    /// Changed state that it does not hold.
+    pub(crate) forgotten: Vec<(Vec<u8>, Option<Vec<u8>>)>,
     step: Box<dyn Step>,
     topic: Arc<str>,
     memory: Memory,
     now: Timestamp,
-    offset: i64,
+    taken: i64,
 }
 
 impl Bench {
     pub(crate) fn new(stages: &Stages, stage: StageName) -> Self {
         let step = stages.step(stage);
         let topic = step.inputs().first().expect("a stage reads something").clone();
-        Self { step, topic, memory: Memory::default(), now: NOW, offset: 0 }
+        Self {
+            every: EVERY,
+            spread: 1,
+            forgets: false,
+            forgotten: Vec::new(),
+            step,
+            topic,
+            memory: Memory::default(),
+            now: NOW,
+            taken: 0,
+        }
     }
 
     /// One batch of keys and values. What is committed is in the state when the next begins.
@@ -105,12 +123,13 @@ impl Bench {
         let records: Vec<Record> = input
             .into_iter()
             .map(|(key, value)| {
-                self.offset += 1;
-                let topic = self.topic.clone();
+                let (topic, spread, taken) = (self.topic.clone(), i64::from(self.spread), self.taken);
+                self.taken += 1;
+                let partition = i32::try_from(taken % spread).expect("fewer than the partitions");
                 Record {
                     topic,
-                    partition: 0,
-                    offset: self.offset,
+                    partition,
+                    offset: taken / spread,
                     key,
                     value: Some(value),
                     headers: Vec::new(),
@@ -123,7 +142,7 @@ impl Bench {
         let made = self.step.run(&work, &mut self.memory, &Answers::new(), self.now);
         sum.nanoseconds += on_processor() - began;
         let made = made.unwrap_or_else(|stop| panic!("{stop}"));
-        self.now = self.now.plus(EVERY);
+        self.now = self.now.plus(self.every);
         sum.records += records.len() as u64;
         sum.bytes_in += records.iter().map(|record| size(&record.key, &record.value)).sum::<u64>();
         sum.written += (made.outputs.len() + self.memory.changed.len()) as u64;
@@ -132,8 +151,8 @@ impl Bench {
         for output in &made.outputs {
             sum.bytes_out += size(&output.key, &output.value);
             match &*output.topic {
-                "bench.leads" => sum.leads += 1,
-                "bench.disclosures" => sum.disclosures += 1,
+                topic if topic.ends_with(".leads") => sum.leads += 1,
+                topic if topic.ends_with(".disclosures") => sum.disclosures += 1,
                 _ => {}
             }
         }
@@ -141,6 +160,10 @@ impl Bench {
             sum.bytes_out += (key.len() + value.as_ref().map_or(0, Vec::len)) as u64;
             if key != sightline::stage::assess::SWEEP {
                 sum.dossiers += 1;
+            }
+            if self.forgets {
+                self.forgotten.push((key, value));
+                continue;
             }
             match value {
                 Some(value) => self.memory.entries.insert(key, value),
@@ -174,7 +197,7 @@ pub(crate) fn run(stages: &Stages, mix: Mix, warm: usize, records: usize) -> (Me
         let raw = load.by_ref().take(n).map(|value| (None, value)).collect();
         let made = intake.batch(raw, &mut of_intake);
         let sightings = made.outputs.into_iter().map(|output| {
-            assert_eq!(&*output.topic, "bench.sightings", "a dead letter: {:?}", output.headers);
+            assert!(output.topic.ends_with(".sightings"), "a dead letter: {:?}", output.headers);
             (output.key, output.value.expect("a sighting"))
         });
         let made = assess.batch(sightings.collect(), &mut of_assess);
@@ -185,7 +208,7 @@ pub(crate) fn run(stages: &Stages, mix: Mix, warm: usize, records: usize) -> (Me
 
 /// The pure rows: skewed, then all new. `shorter` divides how many records are taken.
 pub(crate) fn all(site: &Site, shorter: usize) -> [(Measured, Measured); 2] {
-    let stages = Stages::new(&site.load());
+    let stages = Stages::new(&site.pipeline("pure", RAW).load());
     let skewed = run(&stages, Mix::Skewed, 300_000 / shorter, 600_000 / shorter);
     let all_new = run(&stages, Mix::AllNew, 0, 240_000 / shorter);
     [skewed, all_new]

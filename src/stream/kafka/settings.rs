@@ -99,7 +99,7 @@ impl KafkaSettings {
     }
 
     /// The group consumer's properties.
-    pub(super) fn group_consumer(&self) -> ClientConfig {
+    pub fn group_consumer(&self) -> ClientConfig {
         let mut config = self.reader("");
         config
             .set("partition.assignment.strategy", "cooperative-sticky")
@@ -161,7 +161,7 @@ impl KafkaSettings {
     }
 
     /// The producer's properties.
-    pub(super) fn transactional_producer(&self) -> ClientConfig {
+    pub fn transactional_producer(&self) -> ClientConfig {
         let transaction = self.transaction_timeout.max(Duration::from_secs(1));
         // A message must fail before its transaction does, or the outcome of both is unknown.
         let message = (transaction / 2).min(Duration::from_secs(10));
