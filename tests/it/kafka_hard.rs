@@ -271,10 +271,9 @@ impl Kept {
         }
     }
 
-    /// Whether a restart of a broker cost it a transaction.
-    fn was_hit(&self) -> bool {
-        let said = self.instance.said();
-        self.again > 0 || said.contains("a batch was aborted") || said.contains("nobody knows whether")
+    /// Whether it lost a broker. Not each time costs it a transaction: the others take over.
+    fn lost_a_broker(&self) -> bool {
+        self.again > 0 || self.instance.said().contains("BrokerTransportFailure")
     }
 }
 
@@ -300,16 +299,16 @@ fn brokers_that_are_killed_under_load_and_come_back_lose_and_double_nothing() {
     let folded = || bench.folded().values().sum::<u64>();
     add(send(&bench, 0, COUNT / 3));
     for third in 1..3 {
-        // In the middle of it: some is through, and more is there to be done.
         let before = folded();
-        wait_until("it is at work", || {
-            if folded() > before { Ok(()) } else { Err("nothing is assessed".to_owned()) }
-        });
         std::thread::scope(|scope| {
-            let restarted = scope.spawn(|| broker.restart(third));
             // Reporters write on, and wait where they must.
-            add(send(&bench, COUNT / 3 * third, COUNT / 3 * (third + 1)));
-            restarted.join().unwrap();
+            let sent = scope.spawn(|| send(&bench, COUNT / 3 * third, COUNT / 3 * (third + 1)));
+            // In the middle of it: some is through, and more is there to be done.
+            wait_until("it is at work", || {
+                if folded() > before { Ok(()) } else { Err("nothing is assessed".to_owned()) }
+            });
+            broker.restart(third);
+            add(sent.join().unwrap());
         });
         kept.iter_mut().for_each(Kept::keep);
     }
@@ -324,7 +323,7 @@ fn brokers_that_are_killed_under_load_and_come_back_lose_and_double_nothing() {
         }
     });
     let entries = wait_for_books(&bench, COUNT, &expected, &mut || kept.iter_mut().for_each(Kept::keep));
-    assert!(kept.iter().any(Kept::was_hit), "the restarts hit no transaction, so nothing was tested");
+    assert!(kept.iter().all(Kept::lost_a_broker), "the restarts were not felt, so nothing was tested");
     for one in &mut kept {
         one.instance.wait_ready();
         assert!(one.instance.stop().success(), "{}", one.instance.said());
