@@ -34,7 +34,7 @@ impl Hot {
             }
             None => self.old.swap_remove(key)?,
         };
-        (held.stored == stored).then(|| held.dossier)
+        (held.stored == stored).then_some(held.dossier)
     }
 
     /// Keeps a dossier and what it was encoded to.
